@@ -6,7 +6,10 @@ class TwinzooError(Exception):
 
     Attributes:
         table: preformatted lines (no trailing newline) to print under the message; empty when there is nothing to add.
+        exit_status: what the command line ends with: 2 for wrong use or bad input, 1 for an honest no.
     """
+
+    exit_status = 2
 
     def __init__(self, message: str, table: str = "") -> None:
         super().__init__(message)
@@ -26,7 +29,13 @@ class CheckpointError(TwinzooError):
 
 
 class ConversionError(TwinzooError):
-    """A conversion that is incomplete or ambiguous."""
+    """A conversion that cannot be made as asked."""
+
+
+class IncompleteConversionError(ConversionError):
+    """A conversion that leaves something missing, unused or ambiguous."""
+
+    exit_status = 1
 
 
 class ParityError(TwinzooError):

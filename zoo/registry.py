@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from twinzoo.zoo.errors import SpecError
 from twinzoo.zoo.spec.graph import Spec, Value
+from twinzoo.zoo.spec.schema import Attr
 
 Naming = Callable[..., dict[str, str]]
 """(the model's options) -> node name -> prefix of its keys in a published checkpoint."""
@@ -30,6 +31,7 @@ class Entry:
         init: the rule of initialisation.
         namings: published key namings, by the name of who published them.
         small: options that make a tiny instance, for tests.
+        allowed: what each option accepts; one that is not listed is left to the ops that use it.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Entry:
     init: str
     namings: Mapping[str, Naming] = field(default_factory=dict)
     small: Mapping[str, Any] = field(default_factory=dict)
+    allowed: Mapping[str, Attr] = field(default_factory=dict)
 
     @property
     def doc(self) -> str:
@@ -61,7 +64,7 @@ def _register(kind: str, name: str, paper: str, init: str, **columns: Any) -> Ca
     def add(draw: _Draw) -> _Draw:
         if name in MODELS or name in LOSSES:
             raise SpecError(f"{kind} {name}: the name is already registered")
-        _TABLES[kind][name] = Entry(name, kind, draw, paper, init, **columns)
+        _TABLES[kind][name] = Entry(name, kind, draw, paper, init, **{k: dict(v or {}) for k, v in columns.items()})
         return draw
 
     return add
@@ -74,16 +77,22 @@ def model(
     init: str = "torch",
     namings: Mapping[str, Naming] | None = None,
     small: Mapping[str, Any] | None = None,
+    allowed: Mapping[str, Attr] | None = None,
 ) -> Callable[[_Draw], _Draw]:
     """Register the decorated function, (Spec, **options) -> value(s), as a model; Entry says what the arguments are."""
-    return _register("model", name, paper, init, namings=dict(namings or {}), small=dict(small or {}))
+    return _register("model", name, paper, init, namings=namings, small=small, allowed=allowed)
 
 
 def loss(
-    name: str, *, paper: str, init: str = "torch", small: Mapping[str, Any] | None = None
+    name: str,
+    *,
+    paper: str,
+    init: str = "torch",
+    small: Mapping[str, Any] | None = None,
+    allowed: Mapping[str, Attr] | None = None,
 ) -> Callable[[_Draw], _Draw]:
     """Register the decorated function, (Spec, **options) -> value(s), as a loss; Entry says what the arguments are."""
-    return _register("loss", name, paper, init, small=dict(small or {}))
+    return _register("loss", name, paper, init, small=small, allowed=allowed)
 
 
 _FAMILIES = (
@@ -145,23 +154,22 @@ def spec(name: str, **options: Any) -> Spec:
     missing = [o for o, v in found.options.items() if v is inspect.Parameter.empty and o not in options]
     if missing:
         raise SpecError(f"{name}: option {missing[0]} is missing")
-    drawn = Spec(name, doc=found.doc, init=found.init, options=found.options | _hashable(options))
+    given = {option: checked(name, option, value, found.allowed.get(option)) for option, value in options.items()}
+    drawn = Spec(name, doc=found.doc, init=found.init, options=found.options | given)
     made = found.draw(drawn, **drawn.options)
     drawn.output(**({"output": made} if isinstance(made, Value) else made))
     return drawn
 
 
-def _hashable(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-
-
-def choose(name: str, option: str, value: Any, allowed: Iterable[Any]) -> Any:
-    """The option's value if it is one of `allowed`.
+def checked(name: str, option: str, value: Any, allowed: Attr | None) -> Any:
+    """The option's value in its one form.
 
     Raises:
-        SpecError: it is not.
+        SpecError: it is not what the option accepts.
     """
-    known = list(allowed)
-    if value not in known:
-        raise SpecError(f"{name}: {option}={value!r}: must be one of {', '.join(map(str, known))}")
-    return value
+    if allowed is None:
+        return tuple(value) if isinstance(value, list) else value
+    try:
+        return allowed.normal(value)
+    except ValueError:
+        raise SpecError(f"{name}: {option}={value!r}: must be {allowed.allowed}") from None

@@ -15,9 +15,14 @@ Attrs = Mapping[str, Any]
 class Attr(Protocol):
     """A type of attribute: what it accepts, in words, and the normal form of a value."""
 
-    required: bool
-    default: Any
-    allowed: str
+    @property
+    def required(self) -> bool: ...
+
+    @property
+    def default(self) -> Any: ...
+
+    @property
+    def allowed(self) -> str: ...
 
     def normal(self, value: Any) -> Any:
         """The value in its one form (a kernel of 3 becomes (3, 3)).
@@ -78,8 +83,8 @@ class Float(_Attr):
 
     @property
     def allowed(self) -> str:
-        low = "" if self.minimum is None else f" >= {self.minimum}"
-        return "a number" + low + ("" if self.maximum is None else f" <= {self.maximum}")
+        limits = ((">=", self.minimum), ("<=", self.maximum))
+        return "a number" + " and".join(f" {sign} {limit}" for sign, limit in limits if limit is not None)
 
     def normal(self, value: Any) -> float | None:
         if value is None and self.default is None:
@@ -134,11 +139,13 @@ class Ints(_Attr):
 
 @dataclass(frozen=True)
 class Floats(_Attr):
-    """A sequence of finite numbers."""
+    """A sequence of finite numbers, `None` allowed where it is the default."""
 
     allowed = "a sequence of numbers"
 
-    def normal(self, value: Any) -> tuple[float, ...]:
+    def normal(self, value: Any) -> tuple[float, ...] | None:
+        if value is None and self.default is None:
+            return None
         if not isinstance(value, (list, tuple)) or not value:
             raise ValueError
         if any(isinstance(v, bool) or not isinstance(v, (int, float)) or not abs(v) < float("inf") for v in value):
@@ -160,6 +167,28 @@ class Choice(_Attr):
         if value not in self.choices:
             raise ValueError
         return str(value)
+
+
+@dataclass(frozen=True)
+class Words(_Attr):
+    """A sequence of distinct words, out of `choices` where there are any."""
+
+    choices: tuple[str, ...] = ()
+    minimum: int = 0
+
+    @property
+    def allowed(self) -> str:
+        count = f"at least {self.minimum} " if self.minimum else ""
+        return f"a sequence of {count}distinct names" + (f" out of {', '.join(self.choices)}" if self.choices else "")
+
+    def normal(self, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, (list, tuple)) or len(value) < self.minimum:
+            raise ValueError
+        if any(not isinstance(v, str) or (self.choices and v not in self.choices) for v in value):
+            raise ValueError
+        if len(set(value)) < len(value):
+            raise ValueError
+        return tuple(value)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from twinzoo.zoo.errors import SpecError
 from twinzoo.zoo.spec.dims import Symbol, symbols_of
 from twinzoo.zoo.spec.graph import Input, Node, Spec, Value
+from twinzoo.zoo.spec.schema import OPS
 
 _VERSION = 1
 
@@ -19,7 +20,7 @@ def to_json(spec: Spec) -> str:
 
 
 def spec_hash(spec: Spec) -> str:
-    """64 hexadecimal digits that are equal where the graph, its options and its initialisation are."""
+    """64 hexadecimal digits, equal where everything that `to_json` writes is: a port's source follows from it."""
     plain = _plain(spec)
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -32,7 +33,7 @@ def from_json(text: str) -> Spec:
     """
     try:
         return _draw(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise SpecError(f"this JSON is not a spec: {type(error).__name__}: {error}") from None
 
 
@@ -84,8 +85,10 @@ def _draw(plain: dict[str, Any]) -> Spec:
         inputs = [values[ref] for ref in node["inputs"]]
         if node["op"] == "call":
             spec.call(node["name"], roles[node["attrs"]["role"]], *inputs)
-        else:
+        elif node["op"] in OPS:
             getattr(spec, node["op"])(node["name"], *inputs, **node["attrs"])
+        else:
+            raise SpecError(f"{spec.name}: {node['name']}: there is no op {node['op']!r}")
         values |= {value.ref: value for value in spec.nodes[node["name"]].outputs}
     spec.output(**{name: values[ref] for name, ref in plain["outputs"].items()})
     return spec

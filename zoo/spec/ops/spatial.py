@@ -45,7 +45,10 @@ def _pooled(size: Size, kernel: int, stride: int, padding: int, ceil_mode: bool)
         return convolved(size, kernel, stride, padding)
     count = (size + 2 * padding - kernel + stride - 1) // stride + 1
     if isinstance(count, int) and isinstance(size, int):
-        return count - 1 if (count - 1) * stride >= size + padding else count
+        count -= (count - 1) * stride >= size + padding
+        if count < 1:
+            raise ShapeMismatch(f"output size would be {count}: the input is too small for the kernel")
+        return count
     if padding + stride > kernel:
         raise ShapeMismatch("ceil_mode with padding + stride > kernel needs a known input size")
     return count

@@ -1,0 +1,133 @@
+"""What a conversion found: pairs, leftovers and ties, as data, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from twinzoo.zoo.errors import IncompleteConversionError
+from twinzoo.zoo.spec.show import columns
+
+Array = NDArray[Any]
+
+
+class Pair(NamedTuple):
+    """One tensor that found its place.
+
+    `how` is what decided: `name`, `graph` (only one place has its kind and shape) or `order`; `change` is what is done
+    to its values, empty where they are kept bit for bit.
+    """
+
+    source: str
+    target: str
+    shape: tuple[int, ...]
+    how: str
+    change: str = ""
+
+
+class Tie(NamedTuple):
+    """Layers that are alike on both sides, with nothing to tell which is which."""
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The outcome of a conversion.
+
+    Attributes:
+        source, target: what was converted into what, in words.
+        naming: the naming that the source's keys were found to follow, empty where names did not decide.
+        pairs: one for each tensor that found its place.
+        missing: target keys that nothing was found for.
+        unused: source keys without a place.
+        ambiguous: layers with more than one equally good place.
+        dropped: source keys left out on purpose, with the reason.
+        misfits: missing target keys whose counterpart has another shape, in words.
+        allowed: the patterns whose missing and unused keys are accepted.
+        state: arrays by target key; read lazily from the source.
+    """
+
+    source: str
+    target: str
+    naming: str
+    pairs: list[Pair]
+    missing: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    ambiguous: list[Tie] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
+    misfits: dict[str, str] = field(default_factory=dict)
+    allowed: tuple[str, ...] = ()
+    state: Mapping[str, Array] = field(default_factory=dict, repr=False)
+
+    def raise_unless_complete(self, missing: list[str], unused: list[str]) -> None:
+        """Refuse, given the leftovers that no pattern allows.
+
+        Raises:
+            IncompleteConversionError: something is missing, unused or tied; the table shows it.
+        """
+        counts = [(missing, "missing"), (unused, "unused"), (self.ambiguous, "ambiguous")]
+        found = ", ".join(f"{len(items)} {word}" for items, word in counts if items)
+        if found:
+            raise IncompleteConversionError(f"{self.source} does not become {self.target}: {found}", self.leftovers())
+
+    def summary(self) -> str:
+        """One line: how many tensors, what decided, what was left out."""
+        deciders = ", ".join(f"{count} by {how}" for how, count in Counter(p.how for p in self.pairs).items())
+        naming = f" ({self.naming} naming)" if self.naming else ""
+        extra = [f"{len(items)} {word}" for items, word in self._counts() if items]
+        return f"{len(self.pairs)} tensors matched, {deciders or 'none'}{naming}" + "".join(f", {e}" for e in extra)
+
+    def _counts(self) -> list[tuple[Any, str]]:
+        return [
+            ([p for p in self.pairs if p.change], "changed in form"),
+            (self.dropped, "dropped"),
+            (self.missing, "missing"),
+            (self.unused, "unused"),
+            (self.ambiguous, "ambiguous"),
+        ]
+
+    def leftovers(self) -> str:
+        """The missing, unused and ambiguous tensors as a table."""
+        rows = [("what", "key", "why")]
+        nothing = "the target needs it; nothing in the source fits"
+        rows += [("missing", key, self.misfits.get(key, nothing)) for key in self.missing]
+        rows += [("unused", key, "the source has it; the target has no place for it") for key in self.unused]
+        rows += [("ambiguous", f"{', '.join(t.sources)} -> {', '.join(t.targets)}", t.reason) for t in self.ambiguous]
+        return "\n".join(columns(rows))
+
+    def __str__(self) -> str:
+        rows = [("source", "target", "shape", "how", "change")]
+        rows += [(p.source, p.target, str(p.shape), p.how, p.change) for p in self.pairs]
+        lines = [f"{self.source} -> {self.target}: {self.summary()}", *columns(rows)]
+        if self.dropped:
+            lines += ["", *columns([("dropped", "why"), *self.dropped.items()])]
+        if self.missing or self.unused or self.ambiguous:
+            lines += ["", self.leftovers()]
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """The mapping without the values."""
+        return json.dumps(
+            {
+                "twinzoo_conversion": 1,
+                "source": self.source,
+                "target": self.target,
+                "naming": self.naming,
+                "pairs": [pair._asdict() for pair in self.pairs],
+                "missing": self.missing,
+                "unused": self.unused,
+                "ambiguous": [tie._asdict() for tie in self.ambiguous],
+                "dropped": self.dropped,
+                "misfits": self.misfits,
+                "allowed": list(self.allowed),
+            },
+            indent=1,
+        )

@@ -1,0 +1,170 @@
+"""Rounding of long sums: how far a float32 sum in an unknown order may be off, from the partial sums of the data.
+
+Every addition rounds its partial sum s_k, by at most u |s_k|, independently of the others. So the error of the sum is a
+sum of n independent errors, each evenly spread in [-u |s_k|, u |s_k|] at worst, and exceeds
+lambda * (u / sqrt 3) * sqrt(sum of s_k squared) with a probability below 2 exp(-lambda^2 / 2) (Hoeffding); where n is
+small, u sqrt(n * sum of s_k squared), which nothing exceeds, is less. The partial sums are those of the data in the
+orders that kernels use, and no less than a random order has on average. docs/rounding.md has the derivation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+U = 2.0**-24
+"""The unit roundoff of float32: rounding to nearest moves a number by at most this share of it."""
+
+TINY = 2.0**-126
+"""The smallest normal float32: below it numbers have fewer digits, or are flushed to zero."""
+
+LAMBDA = 8.0
+"""2 exp(-LAMBDA^2 / 2) = 3e-14 is the chance of a false alarm for one number: 3e-6 for a hundred million of them."""
+
+STRAY = 2.0
+"""How far above its mean an order may lie: more than t times the mean has the chance exp(-0.8 t), and the chance that
+an order strays and the errors in it too, so that together they pass LAMBDA, is then 3e-9 for one number."""
+
+SEVERAL = 0.1
+"""The share of repeated values from which on terms are grouped by value."""
+
+BLOCKS = 16
+"""In how many pieces an order of summation is followed; within a piece the order counts as random."""
+
+
+def spread(squares: Array, roundings: Array | float) -> Array:
+    """The bound of a sum of `roundings` independent errors, of partial sums with this sum of squares."""
+    factor = np.minimum(np.sqrt(np.maximum(roundings, 0)), LAMBDA / np.sqrt(3))
+    bound: Array = U * factor * np.sqrt(np.maximum(squares, 0))
+    return bound
+
+
+def random_order(total: Array, squares: Array, count: Array | float) -> Array:
+    """What the sum of s_k squared is in a random order of `count` terms, from their sum and sum of squares.
+
+    The mean over all orders is (n + 1) / 6 * (2 total^2 + squares); an order strays above it, and STRAY is for that.
+    """
+    strays: Array = STRAY * (count + 1) / 6 * (2 * total * total + squares)
+    return strays
+
+
+def sum_bound(terms: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+    """The bound of the sum of float32 numbers over axes."""
+    axes = tuple(axis % terms.ndim for axis in axes)
+    kept = [axis for axis in range(terms.ndim) if axis not in axes]
+    rows = terms.transpose(*kept, *axes).reshape(int(np.prod([terms.shape[axis] for axis in kept])), -1)
+    shape = [1 if axis in axes else size for axis, size in enumerate(terms.shape)]
+    bound = _row_bound(rows).reshape(shape)
+    return bound if keepdims else bound.squeeze(axes)
+
+
+def _row_bound(rows: Array) -> Array:
+    """The bound of the sum of each row: (rows, n) -> (rows,).
+
+    Not every rounding is an even draw of its own. Equal terms are rounded alike (adding one number again and again errs
+    the same way each time), so that their errors add up before they are squared. Where the numbers near the partial sum
+    are further apart than the terms are from each other, all terms are rounded alike, and where they are further apart
+    than a term is large, it is lost: those additions count in full.
+    """
+    count = rows.shape[1]
+    if count < 2:
+        return np.zeros(rows.shape[0])
+    ahead = np.cumsum(rows, 1)
+    total, own = ahead[:, -1], np.sum(rows * rows, 1)
+    back = total[:, None] - ahead + rows
+    there, here = np.sum(ahead[:, 1:] ** 2, 1), np.sum(back[:, :-1] ** 2, 1)  # a sum's first term is not rounded
+    reach = np.abs(np.where((there > here)[:, None], ahead, back))
+    coarse, vague = U * reach > np.abs(rows), U * reach > rows.std(1, keepdims=True)
+    lost = np.sum(np.minimum(U * reach, np.abs(rows)) * (coarse | vague), 1)
+    squares, draws = _alike(rows, reach)
+    together = np.minimum(spread(squares, draws) + lost, U * reach.sum(1))
+    unordered = random_order(total, own, count) - own / count
+    worst: Array = np.maximum(together, spread(np.maximum(unordered, np.maximum(there, here)), count - 1))
+    return worst
+
+
+def _alike(rows: Array, reach: Array) -> tuple[Array, Array | int]:
+    """The sum of squared errors in u, terms of one value taken together, and how many such values there are."""
+    ordered = np.sort(rows.astype(np.float32), 1)
+    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != 0)
+    if np.mean(twice) < SEVERAL:
+        return np.zeros(rows.shape[0]), 0
+    order = np.argsort(rows, 1)
+    values, weights = np.take_along_axis(rows, order, 1), np.take_along_axis(reach, order, 1)
+    weights[values == 0] = 0  # adding zero is exact
+    first = np.ones(rows.shape, bool)
+    first[:, 1:] = values[:, 1:] != values[:, :-1]
+    starts = np.flatnonzero(first)
+    sums = np.add.reduceat(weights.ravel(), starts)
+    row = starts // rows.shape[1]
+    return np.bincount(row, sums**2, rows.shape[0]), np.bincount(row, minlength=rows.shape[0])
+
+
+def cumsum_bound(terms: Array, axis: int) -> Array:
+    """The bound of every running sum along an axis: no rounding moves one by more than u |s_k|."""
+    partial = np.abs(np.cumsum(terms, axis))
+    bound: Array = U * (np.cumsum(partial, axis) - np.take(partial, [0], axis))
+    return bound
+
+
+def blocks(count: int, pieces: int = BLOCKS) -> Iterator[slice]:
+    """`count` places as at most `pieces` slices of one size, the last perhaps smaller."""
+    step = -(-count // pieces)
+    for first in range(0, count, step):
+        yield slice(first, min(first + step, count))
+
+
+class Walk:
+    """The partial sums of one order of summation, seen at the ends of blocks of terms.
+
+    Between two ends the sum is taken to go straight: for f convex, the sum of f over the m steps from c to d is at most
+    m (f(c) + f(d)) / 2 + (f(d) - f(c)) / 2. What it strays from the straight is added by `squares`.
+    """
+
+    def __init__(self) -> None:
+        self.total: Array = np.zeros(())
+        self._squares: Array = np.zeros(())
+        self._sums: Array = np.zeros(())
+        self._longest: Array = np.zeros(())
+
+    def step(self, block: Array, count: Array | float) -> None:
+        """Go on by a block of `count` terms with this sum."""
+        before, self.total = self.total, self.total + block
+        self._squares = self._squares + count * (before * before + self.total * self.total) / 2
+        self._sums = self._sums + count * (before + self.total) / 2
+        self._longest = np.maximum(self._longest, count)
+
+    def squares(self, own: Array, count: Array | float, bias: Array | float = 0.0) -> Array:
+        """The sum of s_k squared in the worst of both directions, with a bias added last or first.
+
+        Args:
+            own: the sum of squares of all terms. A random bridge of m steps strays from the straight by m / 6 times
+                the sum of squares of its own terms.
+            count: the number of all terms.
+        """
+        total = self.total
+        back = self._squares - 2 * total * self._sums + total * total * count
+        sums = np.maximum(self._with(self._squares, self._sums, count, bias), 0)
+        sums = np.maximum(sums, self._with(back, total * count - self._sums, count, bias))
+        worst: Array = sums + total * total / 2 + self._longest * own / 6
+        return worst
+
+    def _with(self, squares: Array, sums: Array, count: Array | float, bias: Array | float) -> Array:
+        """Added last, a bias meets none of the partial sums; added first, it is part of all."""
+        bound: Array = squares + np.maximum(0, bias * (2 * sums + self.total + bias * count))
+        return bound
+
+
+def product_bound(walks: list[Walk], own: Array, count: Array | float, bias: Array | float, out: Array) -> Array:
+    """The bound of a sum of products and a bias: of the worst of several walks, and of the products' own rounding."""
+    squares = random_order(walks[0].total, own, count)
+    for walk in walks:
+        squares = np.maximum(squares, walk.squares(own, count, bias))
+    added = np.abs(out) * U if np.any(bias) else 0.0
+    bound: Array = spread(squares + own, 2 * count) + added
+    return bound

@@ -1,0 +1,188 @@
+"""Comparing twins: run both, judge every layer of each against float64, and say what differs first."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from twinzoo.parity.findings import differing_weights, findings_of
+from twinzoo.parity.inputs import checked_inputs
+from twinzoo.parity.kernels import KERNELS
+from twinzoo.parity.layers import Walk
+from twinzoo.parity.report import ParityReport
+from twinzoo.parity.results import KernelUse, SideInfo
+from twinzoo.parity.trace import Trace, capture
+from twinzoo.ports.port import Port, PortInfo, check_state
+from twinzoo.ports.registry import port, port_of
+from twinzoo.zoo import registry
+from twinzoo.zoo.errors import ParityError
+from twinzoo.zoo.init import initial_state
+from twinzoo.zoo.spec import Spec, spec_hash, to_json
+from twinzoo.zoo.spec.show import parameter_count
+
+Array = NDArray[Any]
+
+
+def compare(
+    a: Any,
+    b: Any,
+    inputs: ArrayLike | Mapping[str, ArrayLike],
+    *,
+    grad: bool = False,
+    train: bool = False,
+    steps: int = 0,
+    loss: Any = None,
+) -> ParityReport:
+    """Run two twins on the same inputs and judge every layer of both.
+
+    Args:
+        a, b: each a twin that twinzoo built, or (spec or model name, port) for one with the spec's initial weights of
+            seed 0. One side may be on the reference port.
+        inputs: an array for a spec of one input, or a mapping of arrays by input name.
+        grad, train, steps, loss: not there yet; only the defaults are.
+
+    Raises:
+        ParityError: the sides cannot be compared, or not yet.
+        SpecError: no such model, or inputs that do not fit.
+        PortError: a framework is missing.
+    """
+    for name, asked in {"grad": grad, "train": train, "steps": steps, "loss": loss is not None}.items():
+        if asked:
+            raise ParityError(f"compare: {name} is not there yet in 0.1: leave it out to compare the forward pass")
+    began = time.perf_counter()
+    sides = (_side("a", a), _side("b", b))
+    spec = sides[0].spec
+    _check_same(spec, sides[1].spec)
+    given = checked_inputs(spec, inputs)
+    with ThreadPoolExecutor() as pool:  # a port may ask a process of its own which devices there are
+        infos = {name: pool.submit(found.info) for name, found in {side.port.name: side.port for side in sides}.items()}
+        traces = _traces(sides, given)
+    evidence = differing_weights(traces[0].state, traces[1].state)
+    walk = Walk(frozenset(evidence))
+    walk.model(spec, traces, given)
+    ports = (sides[0].port.name, sides[1].port.name)
+    return ParityReport(
+        spec=spec.name,
+        spec_hash=spec_hash(spec),
+        parameters=parameter_count(spec),
+        inputs={name: _described(x) for name, x in given.items()},
+        a=_side_info(sides[0], infos[ports[0]].result()),
+        b=_side_info(sides[1], infos[ports[1]].result()),
+        layers=walk.rows,
+        findings=findings_of(evidence, walk.rows, ports),
+        kernels=[KernelUse(p, op, KERNELS[p, op].note, tuple(names)) for (p, op), names in walk.kernels.items()],
+        seconds=time.perf_counter() - began,
+    )
+
+
+@dataclass(frozen=True)
+class _Side:
+    spec: Spec
+    port: Port
+    model: Any
+    weights: str
+
+
+def _side_info(side: _Side, info: PortInfo) -> SideInfo:
+    """What stood on a side; the device is left open where the framework has a choice of them."""
+    devices = [device.name for device in info.devices if device.available]
+    device = devices[0] if len(devices) == 1 else ""
+    return SideInfo(info.name, info.framework, info.version, device, side.weights)
+
+
+def _side(label: str, given: Any) -> _Side:
+    if isinstance(given, (str, Path)):
+        raise ParityError(f"compare: {label}={str(given)!r}: records are not there yet in 0.1: give a twin")
+    if isinstance(given, tuple) and len(given) == 2:
+        named, place = given
+        spec = named if isinstance(named, Spec) else registry.spec(named)
+        return _Side(spec, port(place) if isinstance(place, str) else place, None, "the spec's initial ones, seed 0")
+    found = port_of(given)
+    built_from = found.spec_of(given) if found else None
+    if found is None or built_from is None:
+        kind = f"{type(given).__module__}.{type(given).__qualname__}"
+        raise ParityError(
+            f"compare: {label} is a {kind} that twinzoo did not build: models of other makes are not there yet in 0.1: "
+            "give a twin or (spec, port)"
+        )
+    return _Side(built_from, found, given, "the model's own")
+
+
+def _traces(sides: tuple[_Side, _Side], inputs: Mapping[str, Array]) -> tuple[Trace, Trace]:
+    """Run both sides, one after the other; no more weights are held than are needed."""
+    models = _models(sides)
+    a = _trace(sides[0], models.pop(0), inputs, {})
+    return a, _trace(sides[1], models.pop(0), inputs, a.state)
+
+
+def _models(sides: tuple[_Side, _Side]) -> list[Any]:
+    """The models; initial weights are drawn once for sides of one spec."""
+    models = []
+    drawn: dict[str, dict[str, Any]] = {}
+    for side in sides:
+        model, key = side.model, spec_hash(side.spec)
+        if model is None:
+            model = side.port.build(side.spec)
+            if key not in drawn:
+                drawn[key] = initial_state(side.spec)
+            side.port.load(model, drawn[key])
+        models.append(model)
+    return models
+
+
+def _trace(side: _Side, model: Any, inputs: Mapping[str, Array], known: Mapping[str, Array]) -> Trace:
+    """Run a model and its tapped twin; where `known` is its state, that is the one that is kept."""
+    state = side.port.state(model)
+    check_state(side.spec, state)
+    if known and not differing_weights(known, state):
+        state = dict(known)
+    outputs = side.port.run(model, inputs)
+    del model
+    return capture(side.port, side.spec, state, inputs, outputs)
+
+
+def _check_same(a: Spec, b: Spec) -> None:
+    """Both sides must be drawn from one graph; descriptions, options and initialisation may differ.
+
+    Raises:
+        ParityError: naming the first node that is not the same.
+    """
+    if (first := _first_difference(_graph(a), _graph(b))) is not None:
+        raise ParityError(f"compare: a is {a!r}, b is {b!r}: they differ at {first}: compare twins of one spec")
+
+
+def _graph(spec: Spec) -> dict[str, str]:
+    """Everything that decides what a spec computes, as text by place."""
+    plain = json.loads(to_json(spec))
+    kept = ("shape", "multiple_of", "dtype")
+    lines: dict[str, Any] = {f"input {item['name']}": {k: item[k] for k in kept} for item in plain["inputs"]}
+    for name, role in spec.roles.items():
+        lines |= {f"{name}: {place}": text for place, text in _graph(role.spec).items()}
+    lines |= {node["name"]: {k: node[k] for k in ("op", "inputs", "attrs")} for node in plain["nodes"]}
+    lines |= {f"output {name}": ref for name, ref in plain["outputs"].items()}
+    return {place: json.dumps(line) for place, line in lines.items()}
+
+
+def _first_difference(a: Mapping[str, str], b: Mapping[str, str]) -> str | None:
+    for (place, text), (other, beside) in zip(a.items(), b.items(), strict=False):
+        if place != other:
+            return f"{place} ~ {other}"
+        if text != beside:
+            return f"{place}: {text} ~ {beside}"
+    longer = a if len(a) > len(b) else b
+    extra = list(longer)[min(len(a), len(b)) :]
+    return f"{extra[0]}, which only {'a' if longer is a else 'b'} has" if extra else None
+
+
+def _described(x: Array) -> str:
+    """(1, 3, 64, 64) float32 in [-1, 0.998]"""
+    span = f" in [{np.nanmin(x):.3g}, {np.nanmax(x):.3g}]" if x.size else ""
+    return f"{x.shape} {x.dtype}{span}"

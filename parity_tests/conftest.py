@@ -1,0 +1,8 @@
+"""Settings of the whole suite: quiet frameworks, one thread each, nothing written into the working directory."""
+
+import os
+import tempfile
+
+os.environ.setdefault("GLOG_v", "3")  # MindSpore: errors only
+os.environ.setdefault("MS_OM_PATH", tempfile.mkdtemp(prefix="mindspore-"))  # else rank_0/ in the working directory
+os.environ.setdefault("TWINZOO_CACHE", tempfile.mkdtemp(prefix="twinzoo-cache-"))

@@ -1,0 +1,149 @@
+"""The command line as a user meets it: output, one-line errors, exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twinzoo.converters import files
+from twinzoo.zoo import registry
+from twinzoo.zoo.init import initial_state
+
+
+def twinzoo(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "twinzoo", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=300
+    )
+
+
+def test_models_lists_everything() -> None:
+    done = twinzoo("models")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert {line.split()[0] for line in done.stdout.splitlines()[2:]} == registry.MODELS.keys() | registry.LOSSES.keys()
+
+
+def test_show_prints_a_table_and_json() -> None:
+    assert "54,413,955 parameters" in twinzoo("show", "unet").stdout
+    assert json.loads(twinzoo("show", "unet,depth=5", "--as-json").stdout)["options"]["depth"] == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "unett"], "no model or loss is called 'unett': did you mean unet?"),
+        (["show", "unet,depth=0"], "unet: depth=0: must be an integer >= 2"),
+        (["show", "unet,deep=3"], "unet: 'deep=3': must be option=value with one of in_channels"),
+        (["inspect", "nowhere.pth"], "nowhere.pth: cannot be read: no such file"),
+        (["convert", "a.pth"], "Missing argument 'DESTINATION'"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["check"], "give a NAME or --all"),
+        (["check", "aodnet", "--ports", "torch"], "--ports torch: give two ports"),
+        (["check", "aodnet", "--ports", "torch,jax"], "jax"),
+        (["export", "aodnet", "--port", "reference"], "the reference port writes no source"),
+        (["convert", "a.pth", "b.pth", "--target", "nowhere:make"], "nowhere:make: ModuleNotFoundError"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = twinzoo(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("twinzoo: ")
+    assert message in line
+
+
+def test_convert_writes_reports_and_refuses(tmp_path: Path) -> None:
+    state = initial_state(registry.spec("aodnet"))
+    files.write(tmp_path / "a.npz", state)
+    done = twinzoo(
+        "convert", tmp_path / "a.npz", tmp_path / "b.ckpt", "--model", "aodnet", "--json", tmp_path / "c.json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "10 tensors matched, 10 by name" in done.stdout
+    assert len(json.loads((tmp_path / "c.json").read_text())["pairs"]) == 10
+    assert np.array_equal(files.read(tmp_path / "b.ckpt")["conv3.bias"], state["conv3.bias"])
+    files.write(tmp_path / "short.npz", {k: v for k, v in state.items() if k != "conv3.bias"})
+    refused = twinzoo("convert", tmp_path / "short.npz", tmp_path / "d.ckpt", "--model", "aodnet")
+    assert refused.returncode == 1
+    assert "1 missing" in refused.stderr.splitlines()[0]
+    assert "conv3.bias" in refused.stderr
+    assert not (tmp_path / "d.ckpt").exists()
+    allowed = twinzoo("convert", tmp_path / "short.npz", tmp_path / "d.ckpt", "--model", "aodnet", "--allow", "conv3.*")
+    assert allowed.returncode == 0
+
+
+def test_convert_fills_the_model_of_a_factory(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    code = "import torch\n\ndef make(): return torch.nn.Linear(3, 2)\n\ndef no(): return 1\n"
+    (tmp_path / "mine.py").write_text(code)
+    weight, bias = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones(2, np.float32)
+    files.write(tmp_path / "a.npz", {"fc.weight": weight, "fc.bias": bias})
+    done = twinzoo("convert", "a.npz", "b.pth", "--target", "mine:make", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(files.read(tmp_path / "b.pth")["weight"], weight)
+    assert twinzoo("convert", "a.npz", "c.pth", "--target", "mine:no", cwd=tmp_path).returncode == 2
+
+
+def test_inspect_shows_layers_and_what_fits(tmp_path: Path) -> None:
+    state = initial_state(registry.spec("aodnet"))
+    state["conv2.bias"][1] = np.nan
+    files.write(tmp_path / "a.pth", state)
+    done = twinzoo("inspect", tmp_path / "a.pth", "--json", tmp_path / "a.json")
+    assert done.returncode == 0
+    assert "layers: 5 conv2d" in done.stdout
+    assert "fits: aodnet (twinzoo naming)" in done.stdout
+    assert "warning: conv2.bias has 1 values that are NaN or infinite" in done.stdout
+    assert json.loads((tmp_path / "a.json").read_text())["fits"] == ["aodnet (twinzoo naming)"]
+
+
+def test_ports_lists_the_reference() -> None:
+    done = twinzoo("ports")
+    assert done.returncode == 0
+    assert "reference" in done.stdout
+
+
+def test_check_agrees_and_writes_reports(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = twinzoo(
+        "check", "aodnet", "--ports", "torch,reference", "--size", 16,
+        "--json", tmp_path / "a.json", "--html", tmp_path / "a.html",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "a.json").read_text())["ok"] is True
+    assert "conv3" in (tmp_path / "a.html").read_text()
+
+
+def test_check_takes_a_checkpoint_and_refuses_a_wrong_one(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    files.write(tmp_path / "a.npz", initial_state(registry.spec("aodnet"), 7))
+    arguments = ("check", "aodnet", "--ports", "torch,reference", "--size", 16, "--weights", tmp_path / "a.npz")
+    assert twinzoo(*arguments).returncode == 0
+    files.write(tmp_path / "a.npz", {"other": np.zeros(3, np.float32)})
+    assert twinzoo(*arguments).returncode == 1
+
+
+def test_an_unwritable_output_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = twinzoo("export", "aodnet", "--port", "torch", "-o", tmp_path / "missing" / "a.py")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_debug_shows_the_traceback() -> None:
+    assert "Traceback" in twinzoo("--debug", "show", "unett").stderr
+    assert "Traceback" not in twinzoo("show", "unett").stderr
+
+
+def test_it_works_with_an_empty_home(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "TWINZOO_CACHE"} | {"HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "twinzoo", "models"]
+    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0

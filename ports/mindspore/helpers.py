@@ -1,0 +1,72 @@
+"""Cells that MindSpore has not, as source text: a generated file that uses one carries it."""
+
+HELPERS: dict[str, str] = {
+    "Standardize": '''
+class Standardize(nn.Cell):
+    """(x - mean) / std with one constant a channel; `shape` is that of the constants next to x, without N."""
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.mean = Tensor(mean, ms.float32).reshape(shape)
+        self.std = Tensor(std, ms.float32).reshape(shape)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """x (N, C, ...) -> (N, C, ...)."""
+        return (x - self.mean) / self.std
+''',
+    "LayerNorm": '''
+class LayerNorm(nn.Cell):
+    """Normalisation over the dimensions from `axis` on, without gain and offset, which nn.LayerNorm always has."""
+
+    def __init__(self, axis: int, eps: float) -> None:
+        super().__init__()
+        self.axis = axis
+        self.norm = ops.LayerNorm(begin_norm_axis=axis, begin_params_axis=axis, epsilon=eps)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """x (...) -> (...)."""
+        shape = x.shape[self.axis :]
+        return self.norm(x, ops.ones(shape, x.dtype), ops.zeros(shape, x.dtype))[0]
+''',
+    "BatchNorm": '''
+class BatchNorm(nn.Cell):
+    """Batch normalisation without gain and offset, of which nn.BatchNorm2d keeps frozen ones among the parameters."""
+
+    def __init__(self, channels: int, eps: float, momentum: float) -> None:
+        super().__init__()
+        self.moving_mean = Parameter(ops.zeros(channels, ms.float32), name="moving_mean", requires_grad=False)
+        self.moving_variance = Parameter(ops.ones(channels, ms.float32), name="moving_variance", requires_grad=False)
+        self.gamma = ops.ones(channels, ms.float32)
+        self.beta = ops.zeros(channels, ms.float32)
+        self.by_batch = ops.BatchNorm(is_training=True, epsilon=eps, momentum=momentum)
+        self.by_moving = ops.BatchNorm(is_training=False, epsilon=eps)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """x (N, C, H, W) -> (N, C, H, W)."""
+        if self.training:
+            return self.by_batch(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
+        return self.by_moving(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
+''',
+    "Blur2d": '''
+class Blur2d(nn.Conv2d):
+    """Each channel convolved with the outer square of `taps` divided by its sum, without padding: a fixed filter."""
+
+    def __init__(self, channels: int, taps: tuple[int, ...], stride: int = 1) -> None:
+        super().__init__(channels, channels, len(taps), stride=stride, pad_mode="valid", group=channels)
+        row = np.array(taps, np.float32)
+        square = np.outer(row, row) / row.sum() ** 2
+        self.weight.set_data(Tensor(np.tile(square, (channels, 1, 1, 1))))
+        self.weight.requires_grad = False
+''',
+    "BlurTranspose2d": '''
+class BlurTranspose2d(nn.Conv2dTranspose):
+    """The adjoint of Blur2d times stride squared, cropped by `padding`: anti-aliased upsampling by a fixed filter."""
+
+    def __init__(self, channels: int, taps: tuple[int, ...], stride: int, padding: int) -> None:
+        super().__init__(channels, channels, len(taps), stride=stride, pad_mode="pad", padding=padding, group=channels)
+        row = np.array(taps, np.float32)
+        square = stride**2 * np.outer(row, row) / row.sum() ** 2
+        self.weight.set_data(Tensor(np.tile(square, (channels, 1, 1, 1))))
+        self.weight.requires_grad = False
+''',
+}

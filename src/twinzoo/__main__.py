@@ -1,0 +1,5 @@
+"""`python -m twinzoo`."""
+
+from twinzoo.cli import main
+
+main()

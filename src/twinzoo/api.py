@@ -1,0 +1,79 @@
+"""The public functions, each a thin door to the folder that does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from twinzoo.converters.convert import convert
+from twinzoo.zoo import registry
+from twinzoo.zoo.registry import spec
+
+if TYPE_CHECKING:
+    from twinzoo.parity.report import ParityReport
+    from twinzoo.ports.port import PortInfo
+    from twinzoo.zoo.spec import Spec
+
+__all__ = ["build", "compare", "convert", "losses", "models", "ports", "spec"]
+
+
+def models() -> list[str]:
+    """The names of all models, plug-ins' too."""
+    registry.load()
+    return sorted(registry.MODELS)
+
+
+def losses() -> list[str]:
+    """The names of all losses, plug-ins' too."""
+    registry.load()
+    return sorted(registry.LOSSES)
+
+
+def ports() -> list[PortInfo]:
+    """Every port, with its framework's version and devices."""
+    from twinzoo.ports.registry import ports
+
+    return ports()
+
+
+def build(
+    spec_or_name: Spec | str,
+    port: str,
+    *,
+    weights: str | PathLike[str] | Mapping[str, Any] | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> Any:
+    """A native model in eval mode: `torch.nn.Module`, `mindspore.nn.Cell`, or the reference's.
+
+    Args:
+        spec_or_name: a spec, or a model's name to be drawn with `options`.
+        port: `torch`, `mindspore`, `reference` or a plug-in's.
+        weights: a checkpoint's path or a mapping of arrays, in any naming that `convert` knows; without it the spec's
+            own initial values from `seed`, the same numbers on every port.
+
+    Raises:
+        SpecError, PortError, ConversionError, CheckpointError: the one that names the cause.
+    """
+    from twinzoo.ports.build import build as build_native
+
+    drawn = spec(spec_or_name, **options) if isinstance(spec_or_name, str) else spec_or_name
+    state = None if weights is None else dict(convert(weights, drawn).state)
+    return build_native(drawn, port, weights=state, seed=seed)
+
+
+def compare(
+    a: Any,
+    b: Any,
+    inputs: Any,
+    *,
+    grad: bool = False,
+    train: bool = False,
+    steps: int = 0,
+    loss: Any = None,
+) -> ParityReport:
+    """Run both sides, layer by layer, and hold each against float64: see twinzoo.parity.compare."""
+    from twinzoo.parity.compare import compare as compare_sides
+
+    return compare_sides(a, b, inputs, grad=grad, train=train, steps=steps, loss=loss)

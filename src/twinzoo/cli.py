@@ -1,0 +1,259 @@
+"""The command line. Every command imports what it needs when it runs, so that help is quick and needs no framework."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from twinzoo import __version__
+
+if TYPE_CHECKING:
+    from twinzoo.parity.report import ParityReport
+
+_JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result as JSON too.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="twinzoo")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Image-to-image models as PyTorch and MindSpore twins: convert checkpoints, and prove that nothing was lost."""
+
+
+@cli.command()
+def models() -> None:
+    """List the models and losses."""
+    from twinzoo.zoo import registry
+    from twinzoo.zoo.spec.show import columns, flops, parameter_count
+
+    problems = registry.load()
+    rows = [("name", "kind", "parameters", "FLOPs", "at", "source")]
+    for entry in [*registry.MODELS.values(), *registry.LOSSES.values()]:
+        drawn = registry.spec(entry.name)
+        sizes = "x".join(str(size) for name, size in drawn.example_sizes.items() if name != "N")
+        cost = flops(drawn)
+        rows.append((entry.name, entry.kind, f"{parameter_count(drawn):,}", f"{cost:.3g}", sizes, entry.paper))
+    click.echo("\n".join(columns(rows, right=(2, 3))))
+    for problem in problems:
+        click.echo(f"twinzoo: {problem}", err=True)
+
+
+@cli.command()
+@click.argument("name", metavar="NAME[,OPTION=VALUE...]")
+@click.option("--as-json", is_flag=True, help="Print the spec as JSON instead of a table.")
+def show(name: str, as_json: bool) -> None:
+    """Print a model's spec as a table."""
+    from twinzoo.zoo.spec import to_json
+    from twinzoo.zoo.text import spec_from_text
+
+    drawn = spec_from_text(name)
+    click.echo(to_json(drawn) if as_json else str(drawn))
+
+
+@cli.command()
+def ports() -> None:
+    """List the frameworks and their devices here."""
+    from twinzoo.ports.registry import ports as all_ports
+    from twinzoo.zoo.spec.show import columns
+
+    rows = [("port", "framework", "version", "device", "usable", "detail")]
+    for info in all_ports():
+        head = (info.name, info.framework, info.version)
+        if info.problem:
+            rows.append((*head, "", "no", info.problem))
+        rows += [(*head, device.name, "yes" if device.available else "no", device.detail) for device in info.devices]
+    click.echo("\n".join(columns(rows)))
+
+
+@cli.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@_JSON
+def inspect(checkpoint: Path, json_path: Path | None) -> None:
+    """Show what is in a checkpoint."""
+    from twinzoo.converters.inspect import inspect as look
+
+    found = look(checkpoint)
+    click.echo(str(found))
+    _write_json(json_path, json.dumps(found.to_dict(), indent=1))
+
+
+@cli.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option("--model", metavar="NAME[,OPTION=VALUE...]", help="The model of the zoo that the checkpoint belongs to.")
+@click.option("--target", metavar="PKG.MOD:FACTORY", help="A function that makes the module or cell to fill instead.")
+@click.option("--naming", help="Write the published naming of this name, rather than the spec's.")
+@click.option("--allow", multiple=True, metavar="PATTERN", help="Keys that may be missing or unused; repeatable.")
+@_JSON
+def convert(
+    source: Path,
+    destination: Path,
+    model: str | None,
+    target: str | None,
+    naming: str | None,
+    allow: tuple[str, ...],
+    json_path: Path | None,
+) -> None:
+    """Convert a checkpoint.
+
+    The suffix of DESTINATION picks the format: .pth .safetensors .ckpt .npz.
+    Without --model or --target the keys are kept and only the format changes.
+    """
+    from twinzoo.converters.convert import convert as run
+    from twinzoo.converters.live import arrays_of, framework_of
+    from twinzoo.zoo.errors import ConversionError
+    from twinzoo.zoo.text import spec_from_text
+
+    if model and target:
+        raise click.UsageError("--model and --target: give one of them")
+    goal: Any = None
+    if model:
+        goal = spec_from_text(model)
+    elif target:
+        goal = _factory(target)
+    if target and not framework_of(goal):
+        raise ConversionError(f"--target {target}: made a {type(goal).__name__}, must be an nn.Module or an nn.Cell")
+    if target:
+        result = run(source, goal, allow=allow)
+        run(arrays_of(goal), None, destination)
+    else:
+        result = run(source, goal, destination, allow=allow, naming=naming)
+    click.echo(str(result))
+    click.echo(f"wrote {destination}")
+    _write_json(json_path, result.to_json())
+
+
+@cli.command()
+@click.argument("name", metavar="NAME[,OPTION=VALUE...]", required=False)
+@click.option("--all", "every", is_flag=True, help="Check every model and loss, at its small test size.")
+@click.option("--ports", "names", default="torch,mindspore", show_default=True, help="The two sides, comma-separated.")
+@click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint, rather than seeded initial weights.")
+@click.option("--size", type=click.IntRange(min=1), help="Height and width of the random inputs.")
+@click.option("--seed", default=0, show_default=True, help="Seed of weights and inputs.")
+@_JSON
+@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write the report as a web page too.")
+def check(
+    name: str | None,
+    every: bool,
+    names: str,
+    weights: Path | None,
+    size: int | None,
+    seed: int,
+    json_path: Path | None,
+    html_path: Path | None,
+) -> None:
+    """Compare a model's twins layer by layer.
+
+    Both ports run the same weights and inputs; each layer of each is held against float64.
+    """
+    from twinzoo.parity.check import check_all, check_one
+
+    if bool(name) == every:
+        raise click.UsageError("give a NAME or --all")
+    sides = tuple(names.split(","))
+    if len(sides) != 2:
+        raise click.UsageError(f"--ports {names}: give two ports, as in torch,mindspore")
+    if every and (weights or size or json_path or html_path):
+        raise click.UsageError("--weights, --size, --json and --html go with a NAME, not with --all")
+    if every:
+        ok = check_all((sides[0], sides[1]), seed, click.echo)
+        raise SystemExit(0 if ok else 1)
+    report = check_one(str(name), (sides[0], sides[1]), weights, size, seed)
+    _show_report(report, json_path, html_path)
+
+
+def _show_report(report: ParityReport, json_path: Path | None, html_path: Path | None) -> None:
+    click.echo(str(report))
+    if json_path:
+        report.to_json(json_path)
+    if html_path:
+        report.to_html(html_path)
+    raise SystemExit(0 if report.ok else 1)
+
+
+@cli.command()
+@click.argument("name", metavar="NAME[,OPTION=VALUE...]")
+@click.option("--as", "kind", type=click.Choice(["source"]), default="source", show_default=True)
+@click.option("--port", required=True, help="torch or mindspore.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write; printed where not given.")
+def export(name: str, kind: str, port: str, output: Path | None) -> None:
+    """Write a model as stand-alone source."""
+    from twinzoo.ports.registry import port as find_port
+    from twinzoo.zoo.files import write_text
+    from twinzoo.zoo.text import spec_from_text
+
+    text = find_port(port, installed=False).source(spec_from_text(name))
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    write_text(output, text)
+    click.echo(f"wrote {output}")
+
+
+@cli.command()
+@click.option("--weights-dir", type=click.Path(path_type=Path), help="A folder with real checkpoints to use.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("twinzoo-demo"), show_default=True)
+@click.option("--tamper", is_flag=True, help="Change one weight of one converted checkpoint, to see it caught.")
+def demo(weights_dir: Path | None, output: Path, tamper: bool) -> None:
+    """Show conversion and parity on photographs.
+
+    Four PyTorch checkpoints become MindSpore models, and the twins are compared layer by layer.
+    """
+    from twinzoo.recipes.demo.run import run
+
+    ok = run(output, weights_dir, tamper, click.echo)
+    raise SystemExit(0 if ok else 1)
+
+
+def _factory(reference: str) -> Any:
+    """Call `pkg.mod:factory`, looked for in the working directory too."""
+    from twinzoo.zoo.errors import TwinzooError
+
+    module, colon, name = reference.partition(":")
+    if not colon:
+        raise click.UsageError(f"{reference}: must be of the form pkg.mod:factory")
+    sys.path.insert(0, "")
+    try:
+        made = getattr(importlib.import_module(module), name)()
+    except Exception as error:  # a stranger's module may raise anything; the user needs the cause in one line
+        raise TwinzooError(f"{reference}: {type(error).__name__}: {error}") from error
+    return made
+
+
+def _write_json(path: Path | None, text: str) -> None:
+    from twinzoo.zoo.files import write_text
+
+    if path:
+        write_text(path, text + "\n")
+
+
+def main() -> None:
+    """Run the command line; an error of the user's is one line on stderr and status 2, an honest no is status 1."""
+    debug = "--debug" in sys.argv
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message(), "", 2)
+    except click.Abort:
+        _fail("interrupted", "", 130)
+    except Exception as error:
+        from twinzoo.zoo.errors import TwinzooError
+
+        if debug:
+            raise
+        if not isinstance(error, TwinzooError):
+            _fail(f"{type(error).__name__}: {error}: this is a bug; run `twinzoo --debug ...` and report it", "", 2)
+        else:
+            _fail(str(error), error.table, error.exit_status)
+
+
+def _fail(message: str, table: str, status: int) -> None:
+    click.echo(f"twinzoo: {message}", err=True)
+    if table:
+        click.echo(table, err=True)
+    raise SystemExit(status)
