@@ -32,7 +32,9 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C, H, W) -> (N, channels, 2 H, 2 W)."""
-        return self.dropout(self.norm(self.conv(torch.relu(x))))
+        x = self.norm(self.conv(torch.relu(x)))
+        made: Tensor = self.dropout(x)
+        return made
 
 
 class UNet256(nn.Module):
@@ -76,7 +78,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, C, H, W) -> (N, C, H, W)."""
-        return x + self.body(x)
+        y: Tensor = self.body(x)
+        return x + y
 
 
 class ResNet9(nn.Module):

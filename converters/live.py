@@ -43,7 +43,7 @@ def _torch_array(tensor: Any) -> Array:
     tensor = tensor.detach().cpu().contiguous()
     if str(tensor.dtype) == "torch.bfloat16":
         bits: Array = tensor.view(sys.modules["torch"].int16).numpy()
-        return bits.view(ml_dtypes.bfloat16).copy()
+        return np.array(bits.view(ml_dtypes.bfloat16))
     return np.array(tensor.numpy())
 
 

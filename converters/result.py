@@ -73,8 +73,8 @@ class Conversion:
         Raises:
             IncompleteConversionError: something is missing, unused or tied; the table shows it.
         """
-        counts = [(missing, "missing"), (unused, "unused"), (self.ambiguous, "ambiguous")]
-        found = ", ".join(f"{len(items)} {word}" for items, word in counts if items)
+        counts = {"missing": len(missing), "unused": len(unused), "ambiguous": len(self.ambiguous)}
+        found = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
         if found:
             raise IncompleteConversionError(f"{self.source} does not become {self.target}: {found}", self.leftovers())
 

@@ -61,7 +61,7 @@ def _check_small(entry: registry.Entry, sides: Sides, seed: int, say: Callable[[
     except TwinzooError as error:
         say(f"{entry.name}: cannot be compared: {error}")
         return False
-    say(f"{entry.name}: {str(report).splitlines()[0]}")
+    say(str(report).splitlines()[0])
     return report.ok
 
 

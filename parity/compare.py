@@ -78,7 +78,7 @@ def compare(
         b=_side_info(sides[1], infos[ports[1]].result()),
         layers=walk.rows,
         findings=findings_of(evidence, walk.rows, ports),
-        kernels=[KernelUse(p, op, KERNELS[p, op].note, tuple(names)) for (p, op), names in walk.kernels.items()],
+        kernels=[_kernel_use(*kernel, tuple(names)) for kernel, names in walk.kernels.items()],
         seconds=time.perf_counter() - began,
     )
 
@@ -96,6 +96,11 @@ def _side_info(side: _Side, info: PortInfo) -> SideInfo:
     devices = [device.name for device in info.devices if device.available]
     device = devices[0] if len(devices) == 1 else ""
     return SideInfo(info.name, info.framework, info.version, device, side.weights)
+
+
+def _kernel_use(name: str, op: str, layers: tuple[str, ...]) -> KernelUse:
+    known = KERNELS[name, op]
+    return KernelUse(name, op, known.absolute, known.relative, known.note, layers)
 
 
 def _side(label: str, given: Any) -> _Side:

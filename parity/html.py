@@ -28,7 +28,12 @@ def page(sections: Sequence[tuple[str, ParityReport, str]], *, heading: str, int
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": text.number, "ratio": text.ratio_text, "listed": text.listed}
+    environment.filters |= {
+        "allowance": text.allowance,
+        "number": text.number,
+        "ratio": text.ratio_text,
+        "listed": text.listed,
+    }
     environment.globals |= {"verdict": text.verdict, "blame": text.blame, "worst": text.worst, "finite": math.isfinite}
     environment.globals |= {"errors_plot": plots.errors, "ratios_plot": plots.ratios}
     return environment.get_template("page.html.j2").render(sections=sections, heading=heading, intro=intro)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -42,8 +41,7 @@ def _cast(spec: Spec, name: str, array: Array) -> Array:
 def default_inputs(spec: Spec, seed: int = 0, sizes: Mapping[str, int] | None = None) -> dict[str, Array]:
     """Random inputs at the example's sizes, or those given.
 
-    Their range is the one in the spec's description (`image: ... in [0, 1]`), [-1, 1] where there is none; integers are
-    drawn from what they index.
+    Numbers are drawn from the span of the input, integers from what they index.
 
     Raises:
         SpecError: a size does not fit.
@@ -56,16 +54,10 @@ def default_inputs(spec: Spec, seed: int = 0, sizes: Mapping[str, int] | None = 
             count = min(_indexed(spec, item.value, sizes), default=2)
             inputs[name] = random.integers(0, count, shape)
         else:
-            low, high = _documented_range(spec, name)
+            low, high = item.span
             inputs[name] = (low + (high - low) * random.random(shape)).astype(np.float32)
     spec.sizes_of({name: array.shape for name, array in inputs.items()})
     return inputs
-
-
-def _documented_range(spec: Spec, name: str) -> tuple[float, float]:
-    number = r"(-?\d+(?:\.\d+)?)"
-    found = re.search(rf"^ *{name}\b[^\n]*?: ?(?:(?!->)[^\n])*?in \[{number}, {number}\]", spec.doc, re.MULTILINE)
-    return (float(found[1]), float(found[2])) if found else (-1.0, 1.0)
 
 
 def _indexed(spec: Spec, value: Value, sizes: Mapping[str, int] | None) -> Iterable[int]:

@@ -15,7 +15,11 @@ from twinzoo.parity.text import terminal
 from twinzoo.zoo.errors import ParityError
 
 SCHEMA = 1
-"""The version of the JSON: a reader refuses what it does not know."""
+"""The version of the JSON, in its key `twinzoo_parity`: a reader refuses one that it does not know.
+
+The other keys are the attributes of ParityReport, and `ok`; layers, sides, findings and kernels are objects whose keys
+are the attributes of the classes in twinzoo.parity.results.
+"""
 
 
 @dataclass(frozen=True)

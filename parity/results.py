@@ -101,10 +101,17 @@ class LayerResult:
 
 @dataclass(frozen=True)
 class KernelUse:
-    """A kernel measured to be less accurate than rounding, and the layers that needed the allowance for it."""
+    """A kernel measured to be less accurate than rounding, and the layers that needed the allowance for it.
+
+    Attributes:
+        absolute, relative: what is allowed beyond rounding: as it is, and times the magnitude of the float64 output.
+        note: what is known about the kernel.
+    """
 
     port: str
     op: str
+    absolute: float
+    relative: float
     note: str
     layers: tuple[str, ...]
 

@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from twinzoo.parity.results import LayerResult, SideResult
+from twinzoo.parity.results import KernelUse, LayerResult, SideResult
 from twinzoo.zoo.spec.show import columns
 
 if TYPE_CHECKING:
     from twinzoo.parity.report import ParityReport
 
 _ROWS = 30
-"""A longer list of layers is cut to the outputs, what diverges, and the layers nearest to their bound."""
+"""A longer list of layers is cut to the outputs, what diverges, needed an allowance or is nearest to its bound."""
 
 _MARKS = 12
 
@@ -24,7 +24,8 @@ def terminal(report: ParityReport) -> str:
     if report.findings:
         lines += ["", *(line for finding in report.findings for line in (f"{finding}", f"  fix: {finding.fix}"))]
     for kernel in report.kernels:
-        lines.append(f"{kernel.port} {kernel.op}: {kernel.note}, allowed at {listed(kernel.layers)}")
+        where = f"{kernel.port} {kernel.op} at {listed(kernel.layers)}"
+        lines.append(f"  {where}: allowed {allowance(kernel)} beyond rounding ({kernel.note})")
     return "\n".join([*lines, "", *_table(report)])
 
 
@@ -55,6 +56,12 @@ def worst(report: ParityReport) -> str:
     sides = [(getattr(layer, s).ratio, layer.name, getattr(report, s).port) for layer in report.layers for s in "ab"]
     ratio, name, port = max(sides, key=lambda side: side[0])
     return f"at most {ratio:.2g} of the bound ({name}, {port})"
+
+
+def allowance(kernel: KernelUse) -> str:
+    """What a kernel is allowed beyond rounding."""
+    relative = f"{kernel.relative:.2g} of the output" if kernel.relative else ""
+    return " and ".join(part for part in (f"{kernel.absolute:.2g}" if kernel.absolute else "", relative) if part)
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
@@ -110,4 +117,5 @@ def _shown(report: ParityReport) -> set[str]:
     wrong = [layer.name for layer in report.layers if not layer.ok][:_MARKS]
     outputs = [layer.name for layer in report.layers if layer.op == "output"]
     nearest = sorted(report.layers, key=lambda layer: -max(layer.a.ratio, layer.b.ratio))[:_MARKS]
-    return {*wrong, *outputs, *(layer.name for layer in nearest)}
+    allowed = [name for kernel in report.kernels for name in kernel.layers[:_MARKS]]
+    return {*wrong, *outputs, *allowed, *(layer.name for layer in nearest)}

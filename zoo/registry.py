@@ -136,7 +136,7 @@ def entry(name: str) -> Entry:
     known = MODELS | LOSSES
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}?" if near else "`twinzoo models` lists them"
     raise SpecError(f"no model or loss is called {name!r}: {hint}")
 

@@ -130,14 +130,23 @@ class Walk:
         self.total: Array = np.zeros(())
         self._squares: Array = np.zeros(())
         self._sums: Array = np.zeros(())
-        self._longest: Array = np.zeros(())
+        self._scratch: Array = np.zeros(())
+        self._half: Array | float | None = None
+        self._longest: Array | float = 0.0
 
     def step(self, block: Array, count: Array | float) -> None:
-        """Go on by a block of `count` terms with this sum."""
-        before, self.total = self.total, self.total + block
-        self._squares = self._squares + count * (before * before + self.total * self.total) / 2
-        self._sums = self._sums + count * (before + self.total) / 2
-        self._longest = np.maximum(self._longest, count)
+        """Go on by a block of `count` terms with this sum. Works in place: the arrays are large and the steps many."""
+        half = count / 2
+        if self._half is None:
+            self.total = np.array(block)
+            self._squares, self._sums, self._scratch = (np.zeros_like(self.total) for _ in range(3))
+        else:
+            np.multiply(self.total, self._half + half, out=self._scratch)
+            self._sums += self._scratch
+            self._scratch *= self.total
+            self._squares += self._scratch
+            self.total += block
+        self._half, self._longest = half, np.maximum(self._longest, count)
 
     def squares(self, own: Array, count: Array | float, bias: Array | float = 0.0) -> Array:
         """The sum of s_k squared in the worst of both directions, with a bias added last or first.
@@ -147,11 +156,11 @@ class Walk:
                 the sum of squares of its own terms.
             count: the number of all terms.
         """
-        total = self.total
-        back = self._squares - 2 * total * self._sums + total * total * count
-        sums = np.maximum(self._with(self._squares, self._sums, count, bias), 0)
-        sums = np.maximum(sums, self._with(back, total * count - self._sums, count, bias))
-        worst: Array = sums + total * total / 2 + self._longest * own / 6
+        total, half = self.total, 0.0 if self._half is None else self._half
+        there, sums = self._squares + total * total * half, self._sums + total * half
+        back = there - 2 * total * sums + total * total * count
+        worse = np.maximum(self._with(there, sums, count, bias), self._with(back, total * count - sums, count, bias))
+        worst: Array = worse + total * total / 2 + self._longest * own / 6
         return worst
 
     def _with(self, squares: Array, sums: Array, count: Array | float, bias: Array | float) -> Array:

@@ -112,7 +112,7 @@ def fake() -> Callable[..., FakePort]:
 def chain_spec() -> Spec:
     """Four layers and one output: conv, relu, conv, tanh."""
     s = Spec("chain", doc="image: (N, 3, H, W) in [0, 1] -> (N, 2, H, W)")
-    x = s.input("image", channels=3, example=12)
+    x = s.input("image", channels=3, example=12, span=(0, 1))
     x = s.relu("act", s.conv2d("first", x, 4, kernel=3, padding=1))
     s.output(output=s.tanh("squash", s.conv2d("second", x, 2, kernel=3, padding=1)))
     return s

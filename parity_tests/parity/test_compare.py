@@ -300,6 +300,7 @@ def test_a_measured_kernel_is_allowed_and_listed_where_it_matters(
     report = run(chain_spec, fake("coarse", values=values), fake())
     assert report.ok
     assert [(k.port, k.op, k.layers) for k in report.kernels] == [("coarse", "tanh", ("squash",))]
+    assert "coarse tanh at squash: allowed 0.001 beyond rounding (measured 1e-3)" in str(report)
     assert run(chain_spec, fake("coarse"), fake()).kernels == []
     assert not run(chain_spec, fake("other", values=values), fake()).ok  # nobody else has the allowance
     beyond = run(chain_spec, fake("coarse", values={"squash": lambda x: x + np.float32(2e-3)}), fake())

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from twinzoo.parity.op_cases import CASES, OpCase, case_inputs, case_state
 from twinzoo.ports.mindspore.port import MindSporePort
 from twinzoo.zoo.init import initial_state
+from twinzoo.zoo.registry import entry
 from twinzoo.zoo.registry import spec as draw
-from twinzoo.zoo.spec import OPS, Spec
+from twinzoo.zoo.spec import OPS, Spec, Value
+from twinzoo.zoo.spec.dims import concrete
 
 Array = NDArray[Any]
 
@@ -40,7 +42,7 @@ def combined(cases: list[OpCase]) -> tuple[Spec, dict[str, Array], dict[str, Arr
     spec = Spec("combined")
     inputs: dict[str, Array] = {}
     state: dict[str, Array] = {}
-    outputs = {}
+    outputs: dict[str, Value] = {}
     for i, case in enumerate(cases):
         fed = case_inputs(case)
         values = [
@@ -80,19 +82,17 @@ def test_every_op_in_one_graph(mindspore_port: MindSporePort, graph_mode: None) 
 def test_networks_tapped_and_trained(name: str, mindspore_port: MindSporePort, graph_mode: None) -> None:
     import mindspore as ms
 
-    from twinzoo.zoo.registry import MODELS
-
-    drawn = draw(name)
-    drawn = draw(name, **MODELS[name].small)
+    drawn = draw(name, **entry(name).small)
     tapped = drawn.tapped()
     x = np.random.default_rng(0).uniform(-1, 1, drawn.concrete(drawn.inputs["image"].value)).astype(np.float32)
+    masks = {n: np.ones(concrete(mask.shape, drawn.example_sizes), np.float32) for n, mask in drawn.draws.items()}
     results = []
     for mode in (ms.GRAPH_MODE, ms.PYNATIVE_MODE):
         ms.set_context(mode=mode)
         model = mindspore_port.build(tapped)
         mindspore_port.load(model, initial_state(drawn, seed=1))
         last = list(tapped.outputs)[-1]
-        fed = {"image": x} | {n: np.ones(tapped.concrete(tapped.nodes[n.removesuffix("_mask")].outputs[0])) for n in drawn.draws}
+        fed = {"image": x} | masks
         outputs = mindspore_port.run(model, fed, train=True)
         gradients = mindspore_port.gradients(model, fed, {last: np.ones_like(outputs[last])}, train=True)
         results.append((outputs, gradients, mindspore_port.state(model)))

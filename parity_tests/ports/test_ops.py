@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from twinzoo.parity.op_cases import CASES, OpCase, case_inputs, case_spec, case_state
 from twinzoo.ports.mindspore.port import MindSporePort
 from twinzoo.ports.mindspore.table import ROWS as MINDSPORE_ROWS
+from twinzoo.ports.port import Port
 from twinzoo.ports.torch.port import TorchPort
 from twinzoo.ports.torch.table import ROWS as TORCH_ROWS
 from twinzoo.zoo.spec import OPS
@@ -66,7 +67,7 @@ def test_every_op_has_a_row_and_a_case() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_op(case: OpCase, torch_port: TorchPort, mindspore_port: MindSporePort) -> None:
     spec, inputs, state = case_spec(case), case_inputs(case), case_state(case)
-    ports = (torch_port, mindspore_port)
+    ports: tuple[Port, Port] = (torch_port, mindspore_port)
     models = [port.build(spec) for port in ports]
     for port, model in zip(ports, models, strict=True):
         port.load(model, state)

@@ -75,7 +75,7 @@ BAD_OPTIONS: list[tuple[str, dict[str, Any], str]] = [
         "perceptual: weights=(1.0, 2.0): must be 3 numbers, one for each of layers",
     ),
     ("perceptual", {"input_range": "0..255"}, "perceptual: input_range='0..255': must be one of 0..1, -1..1"),
-    ("unte", {}, "no model or loss is called 'unte': did you mean unet or aodnet?"),
+    ("unte", {}, "no model or loss is called 'unte': did you mean unet?"),
     ("zzzz", {}, "no model or loss is called 'zzzz': `twinzoo models` lists them"),
 ]
 

@@ -110,8 +110,8 @@ def test_an_option_has_one_form() -> None:
 
 
 GOLDEN = {
-    "aodnet": "56b1cff694f4f41187cec6c17b8f2211e48085aa14cefef21c39a60ce200add0",
-    "unet": "44b962415868d139a3c17c3cb06dfebd9689398584d4a2044eb8d78158593652",
+    "aodnet": "ff8b9315654efd85a6f61588d64cae495ca3f97c7e6d440de4eb6128d3b2e9ef",
+    "unet": "3ad7504f08939a8999c862efff8728e521ba638b757569154a1165280991ffca",
 }
 
 

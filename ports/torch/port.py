@@ -57,8 +57,9 @@ class TorchPort(NativePort):
 
     def state(self, model: torch.nn.Module) -> dict[str, Array]:
         """Every tensor of the state by spec name, as float32 copies."""
+        spec = self.known(model)
         own = _plain(model).state_dict()
-        return {name: own[name].cpu().float().numpy().copy() for name in self.known(model).params}
+        return {name: own[name].cpu().float().numpy().copy() for name in spec.params}
 
     def run(self, model: torch.nn.Module, inputs: Mapping[str, Array], *, train: bool = False) -> dict[str, Array]:
         """The outputs by name, for inputs (and draws) by name; train mode moves buffers as training does.

@@ -37,7 +37,7 @@ def _adversarial(
         return distance(s, "fake", s.input("fake", channels=1, example=30), generator_label)
     real, fake = s.input("real", channels=1, example=30), s.input("fake", channels=1, example=30)
     both = s.add("both", distance(s, "real", real, real_label), distance(s, "fake", fake, fake_label))
-    return s.affine("half", both, scale=0.5)
+    return s.affine("halved", both, scale=0.5)
 
 
 @loss(

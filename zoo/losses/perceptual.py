@@ -61,7 +61,8 @@ def perceptual(
     if len(scales) != len(layers):
         raise SpecError(f"perceptual: weights={scales!r}: must be {len(layers)} numbers, one for each of layers")
     features = s.role("features", spec(network, taps=layers, width=width))
-    images = {name: s.input(name, channels=3) for name in ("prediction", "target")}
+    span = (0, 1) if input_range == "0..1" else (-1, 1)
+    images = {name: s.input(name, channels=3, span=span) for name in ("prediction", "target")}
     seen = {
         name: s.call(f"{name}_features", features, _prepared(s, name, image, input_range, normalize))
         for name, image in images.items()

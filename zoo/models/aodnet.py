@@ -21,7 +21,7 @@ def aodnet(s: Spec) -> Value:
 
     image: (N, 3, H, W) RGB in [0, 1], any size -> (N, 3, H, W), >= 0 and unbounded above: clamp to [0, 1] to show it
     """
-    image = s.input("image", channels=3, example=256)
+    image = s.input("image", channels=3, example=256, span=(0, 1))
     x1 = s.relu("relu1", s.conv2d("conv1", image, 3, kernel=1))
     x2 = s.relu("relu2", s.conv2d("conv2", x1, 3, kernel=3, padding=1))
     x3 = s.relu("relu3", s.conv2d("conv3", s.concat("concat1", x1, x2), 3, kernel=5, padding=2))

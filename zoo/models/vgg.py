@@ -65,7 +65,7 @@ def _register(name: str, depth: int, norm: bool) -> None:
     def draw(
         s: Spec, *, classes: int = 1000, taps: tuple[str, ...] = (), width: int = 64, hidden: int = 4096
     ) -> Value | dict[str, Value]:
-        x = s.input("image", channels=3, example=224)
+        x = s.input("image", channels=3, example=224, span=(-2.1, 2.6))
         tapped: dict[str, Value] = {}
         for layer in layers:
             x = _draw_layer(s, layer, x, width)

@@ -34,10 +34,11 @@ class Value:
 
 @dataclass(frozen=True)
 class Input:
-    """An input of the spec, with the size to try it at by default."""
+    """An input of the spec, with the size to try it at by default and the range of values it is made for."""
 
     value: Value
     example: Mapping[str, int]
+    span: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Spec:
         shape: Iterable[str | int] = (),
         multiple_of: int = 1,
         example: int | Mapping[str, int] = 64,
+        span: tuple[float, float] = (-1.0, 1.0),
         dtype: str = "float",
     ) -> Value:
         """Declare an input: images (N, channels, H, W), or any `shape` of numbers and symbols.
@@ -101,6 +103,7 @@ class Spec:
         Args:
             multiple_of: what H and W (every symbol but N) must be multiples of.
             example: the size of H and W (or of each symbol) to try it at; N is 1.
+            span: the smallest and the largest value it is made for.
             dtype: `float`, or `int` for indices.
         """
         sizes = ("N", channels, "H", "W") if channels is not None else tuple(shape)
@@ -119,7 +122,7 @@ class Spec:
         names = [size for size in sizes if isinstance(size, str)]
         tried = dict(example) if isinstance(example, Mapping) else {n: example for n in names if n != "N"}
         value = Value(self._claim(name, "input"), 0, tuple(made), dtype)
-        self.inputs[name] = Input(value, {"N": 1} | tried)
+        self.inputs[name] = Input(value, {"N": 1} | tried, (float(span[0]), float(span[1])))
         return value
 
     def role(self, name: str, spec: Spec) -> Role:

@@ -58,6 +58,7 @@ def _plain_input(name: str, item: Input) -> dict[str, Any]:
         "shape": [_symbol(size).name if not isinstance(size, int) else size for size in item.value.shape],
         "multiple_of": max((s.multiple for s in symbols if s.name != "N"), default=1),
         "example": dict(item.example),
+        "span": list(item.span),
         "dtype": item.value.dtype,
     }
 
@@ -78,7 +79,7 @@ def _draw(plain: dict[str, Any]) -> Spec:
     spec = Spec(plain["name"], doc=plain["doc"], init=plain["init"], options=options)
     values: dict[str, Value] = {}
     for item in plain["inputs"]:
-        keywords = {k: item[k] for k in ("shape", "multiple_of", "example", "dtype")}
+        keywords = {k: item[k] for k in ("shape", "multiple_of", "example", "span", "dtype")}
         values[item["name"]] = spec.input(item["name"], **keywords)
     roles = {name: spec.role(name, _draw(inner)) for name, inner in plain["roles"].items()}
     for node in plain["nodes"]:

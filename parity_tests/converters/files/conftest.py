@@ -11,8 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-SUFFIXES = (".pth", ".safetensors", ".ckpt", ".npz")
-
 
 @pytest.fixture
 def tensors() -> dict[str, npt.NDArray[Any]]:

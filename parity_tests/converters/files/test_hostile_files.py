@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from twinzoo.converters.files import pickles, read, write
+from twinzoo.converters.files import pickles, read, state_tree, write
 from twinzoo.zoo.errors import CheckpointError
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -221,7 +221,8 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_a_bomb(kind: str, torch_zip: Maker) -> None:
+def test_a_bomb(kind: str, torch_zip: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_tree, "MAX_VISITS", 20_000)  # as with the real one, but sooner
     path = torch_zip(BOMBS[kind])
     with one_line(path):
         read_all(path)
@@ -384,11 +385,19 @@ def zip_with(path: Path, change: Callable[[bytes], bytes], compression: int = zi
 
 def test_zip_members_that_overlap(tmp_path: Path) -> None:
     def change(content: bytes) -> bytes:
-        second = content.rindex(b"PK\x01\x02")
-        return content[: second + 42] + bytes(4) + content[second + 46 :]
+        first = content.index(b"PK\x01\x02")
+        return content[: first + 20] + (60).to_bytes(4, "little") * 2 + content[first + 28 :]
 
-    with pytest.raises(CheckpointError, match="overlap"):
+    with pytest.raises(CheckpointError, match="zip members 'x/data.pkl' and 'x/data/0' overlap"):
         read(zip_with(tmp_path / "x.pth", change))
+
+
+def test_zip_members_of_one_name(tmp_path: Path) -> None:
+    path = zip_with(tmp_path / "x.pth", bytes)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("x/data.pkl", pickle.dumps({"other": 1}, 2))
+    with pytest.raises(CheckpointError, match="two zip members are called 'x/data.pkl'"):
+        read(path)
 
 
 def test_a_zip_member_beyond_the_end(tmp_path: Path) -> None:
