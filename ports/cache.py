@@ -34,14 +34,14 @@ def directory() -> Path:
     return Path(chosen or platformdirs.user_cache_dir("twinzoo")).expanduser().absolute() / "generated"
 
 
-def module_of(port: str, spec: Spec, text: str) -> ModuleType:
+def module_of(port: str, class_name: str, spec: Spec, text: str) -> ModuleType:
     """The module of a generated source file, imported once.
 
     Raises:
         PortError: `TWINZOO_CACHE` is set and cannot be written to.
     """
     digest = hashlib.sha256(text.encode()).hexdigest()
-    stem = f"{port}_{spec.name}_{spec_hash(spec)[:16]}_{digest[:8]}"
+    stem = f"{port}_{class_name}_{spec_hash(spec)[:16]}_{digest[:8]}"
     with _LOCK:
         path = place(stem, text)
         name = f"{_PACKAGE}.{stem}"

@@ -62,7 +62,7 @@ class NativePort:
         """
         _check_names(spec, base)
         text, name = write(spec, self.language)
-        model = getattr(cache.module_of(self.name, spec, text), name)()
+        model = getattr(cache.module_of(self.name, name, spec, text), name)()
         _attach(model, spec)
         return model
 

@@ -125,5 +125,5 @@ def _why(status: int, stderr: str) -> str:
     last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "")
     if status < 0:
         names = {int(s): s.name for s in signal.Signals}
-        return f"crashes when imported ({names.get(-status, f'signal {-status}')})"
-    return f"fails when imported: {last or f'exit status {status}'}"
+        return f"crashes when tried ({names.get(-status, f'signal {-status}')})"
+    return f"fails when tried: {last or f'exit status {status}'}"

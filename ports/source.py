@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import keyword
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,8 +64,9 @@ def write(spec: Spec, language: Language) -> tuple[str, str]:
 
 
 def camel(name: str) -> str:
-    """unet_256 -> Unet256"""
-    return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9a-zA-Z]+", name)) or "Model"
+    """unet_256 -> Unet256, the name of a class; what could be none gets `Model` in front."""
+    made = "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9a-zA-Z]+", name))
+    return made if made.isidentifier() and not keyword.iskeyword(made) else f"Model{made}"
 
 
 def call(function: str, *args: object, **keywords: object) -> str:
@@ -179,9 +181,10 @@ def _collect(spec: Spec, language: Language, classes: dict[str, tuple[str, str]]
         if known == digest:
             return name
     roles = {role.name: _collect(role.spec, language, classes, camel(role.spec.name)) for role in spec.roles.values()}
+    imported = [brought for line in language.imports.values() for brought in line]
     name = wanted
     count = 1
-    while name in classes or name in language.helpers or name in {"Tensor", "F"}:
+    while name in {*classes, *language.helpers, *imported}:
         count += 1
         name = f"{wanted}{count}"
     classes[name] = digest, _class(spec, language, name, roles)

@@ -30,8 +30,8 @@ STRAY = 2.0
 """How far above its mean an order may lie: more than t times the mean has the chance exp(-0.8 t), and the chance that
 an order strays and the errors in it too, so that together they pass LAMBDA, is then 3e-9 for one number."""
 
-SEVERAL = 0.1
-"""The share of repeated values from which on terms are grouped by value."""
+SEVERAL = 0.01
+"""The share of repeated values, zeros aside, from which on terms are grouped by value."""
 
 BLOCKS = 16
 """In how many pieces an order of summation is followed; within a piece the order counts as random."""
@@ -71,20 +71,21 @@ def _row_bound(rows: Array) -> Array:
     are further apart than the terms are from each other, all terms are rounded alike, and where they are further apart
     than a term is large, it is lost: those additions count in full.
     """
-    count = rows.shape[1]
-    if count < 2:
+    if rows.shape[1] < 2:
         return np.zeros(rows.shape[0])
+    rounded = rows != 0  # adding zero is exact
+    count = rounded.sum(1)
     ahead = np.cumsum(rows, 1)
     total, own = ahead[:, -1], np.sum(rows * rows, 1)
     back = total[:, None] - ahead + rows
-    there, here = np.sum(ahead[:, 1:] ** 2, 1), np.sum(back[:, :-1] ** 2, 1)  # a sum's first term is not rounded
-    reach = np.abs(np.where((there > here)[:, None], ahead, back))
+    there, here = np.sum(ahead**2 * rounded, 1), np.sum(back**2 * rounded, 1)
+    reach = np.abs(np.where((there > here)[:, None], ahead, back)) * rounded
     coarse, vague = U * reach > np.abs(rows), U * reach > rows.std(1, keepdims=True)
     lost = np.sum(np.minimum(U * reach, np.abs(rows)) * (coarse | vague), 1)
     squares, draws = _alike(rows, reach)
     together = np.minimum(spread(squares, draws) + lost, U * reach.sum(1))
-    unordered = random_order(total, own, count) - own / count
-    worst: Array = np.maximum(together, spread(np.maximum(unordered, np.maximum(there, here)), count - 1))
+    unordered = np.maximum(random_order(total, own, count), np.maximum(there, here)) - own / np.maximum(count, 1)
+    worst: Array = np.maximum(together, spread(unordered, count - 1))  # the first term of a sum is not rounded
     return worst
 
 
@@ -92,11 +93,10 @@ def _alike(rows: Array, reach: Array) -> tuple[Array, Array | int]:
     """The sum of squared errors in u, terms of one value taken together, and how many such values there are."""
     ordered = np.sort(rows.astype(np.float32), 1)
     twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != 0)
-    if np.mean(twice) < SEVERAL:
+    if np.sum(twice) < SEVERAL * np.count_nonzero(ordered):
         return np.zeros(rows.shape[0]), 0
     order = np.argsort(rows, 1)
     values, weights = np.take_along_axis(rows, order, 1), np.take_along_axis(reach, order, 1)
-    weights[values == 0] = 0  # adding zero is exact
     first = np.ones(rows.shape, bool)
     first[:, 1:] = values[:, 1:] != values[:, :-1]
     starts = np.flatnonzero(first)

@@ -104,15 +104,20 @@ def test_blocks_cover_everything_once() -> None:
 @pytest.mark.parametrize("kernel", [(3, 3), (2, 4), (5, 5)])
 def test_walks_of_a_convolution_cover_every_product_once(transposed: bool, kernel: tuple[int, int]) -> None:
     random, groups, stride, padding, dilation = _generator(), 2, (2, 1), (2, 1), (1, 2)
-    x = random.standard_normal((2, 4, 11, 12))
-    weight = random.standard_normal((4, 3, *kernel) if transposed else (6, 2, *kernel))
+    channels = groups * (BLOCKS + 2)
+    x = random.standard_normal((2, channels, 11, 12))
+    weight = random.standard_normal((channels, 3, *kernel) if transposed else (6, channels // groups, *kernel))
     product = convolve_transposed if transposed else convolve
     out = product(x, weight, stride, padding, dilation, groups)
-    ones = product(np.ones((1, 4, 11, 12)), np.ones_like(weight), stride, padding, dilation, groups)
+    ones = product(np.ones((1, channels, 11, 12)), np.ones_like(weight), stride, padding, dilation, groups)
     how = products._Sliding(transposed, kernel, (out.shape[2], out.shape[3]), stride, padding, dilation)
     walks, own, count = products._walks(how, x, weight, groups)
     for walk in walks:
         np.testing.assert_allclose(walk.total, out, rtol=1e-12, atol=1e-12)
+    for walk in products._walks(how, np.ones_like(x), np.ones_like(weight), groups)[0]:  # partial sums 1, 2 ... n
+        counted = ones * (ones + 1) * (2 * ones + 1) / 6
+        assert np.all(walk.squares(np.zeros(()), ones) >= counted * (1 - 1e-12))
+        assert np.all(walk.squares(np.zeros(()), ones) <= 1.2 * counted)
     np.testing.assert_allclose(own, product(x * x, weight * weight, stride, padding, dilation, groups))
     np.testing.assert_allclose(np.broadcast_to(count, ones.shape), ones)
 
@@ -185,6 +190,13 @@ def test_sum_of_two_is_one_rounding_and_of_one_is_none() -> None:
     assert U * 7 <= two <= 1.6 * U * 7
 
 
+def test_zeros_add_nothing_to_a_sum() -> None:
+    terms = np.round(_generator().standard_normal((1, 500)) * 4) / 256
+    dotted = np.zeros((1, 50_000))
+    dotted[:, ::100] = terms
+    np.testing.assert_allclose(sum_bound(dotted, (1,)), sum_bound(terms, (1,)), rtol=1e-12)
+
+
 def test_sums_keep_the_axes_apart() -> None:
     x = _generator().standard_normal((3, 4, 5))
     whole = sum_bound(x, (0, 2), keepdims=True)
@@ -199,14 +211,46 @@ def test_running_sums_count_what_came_before() -> None:
     np.testing.assert_allclose(cumsum_bound(terms, 0), U * np.array([0.0, 3.0, 4.0]))
 
 
-def test_moments_bound_what_a_wrong_mean_does() -> None:
-    """A mean off by its bound moves the variance by its square: far within the bound of the variance."""
-    x = 50 + _generator().standard_normal((2, 4096))
+@pytest.mark.parametrize("offset", [0.0, 50.0, 10_000.0])
+def test_moments_bound_what_a_wrong_mean_does(offset: float) -> None:
+    """A mean off by its bound moves the variance by its square."""
+    x = offset + _generator().standard_normal((2, 4096))
     mean, var, mean_off, var_off = reductions.moments(x, (1,))
     moved = ((x - mean - mean_off) ** 2).mean(1, keepdims=True)
     assert np.all(np.abs(moved - var) <= var_off)
-    assert np.all(var_off <= 1e-4 * var)
+    assert np.all(var_off <= 2e-5 * var + mean_off**2)
     assert np.all(mean_off >= 2 * U * mean)
+
+
+@pytest.mark.parametrize("op", ["softmax", "logsumexp", "log_softmax"])
+def test_exponentials_pass_on_what_their_arguments_lose(op: str) -> None:
+    """x - max is rounded and exp errs by 4 u: all to one side, they need most of what is allowed for them."""
+    x = np.array([[0.0, *np.linspace(-9, -1, 9)]])
+    attrs: dict[str, Any] = {"axes": (1,)} if op == "logsumexp" else {"axis": 1}
+    out, allowed = _bound(op, x, **attrs)
+    powers = np.exp(x * (1 - U)) * (1 + 4 * U * (x < 0))
+    total = powers.sum(1, keepdims=True)
+    wrong = {"softmax": powers / total, "logsumexp": np.log(total)[:, 0], "log_softmax": x * (1 - U) - np.log(total)}
+    shares = np.abs(wrong[op] - out) / allowed
+    assert np.all(shares <= 1)
+    assert np.max(shares) > 0.1
+    least = {"softmax": 5.0, "logsumexp": 4 + 5 * np.log(2), "log_softmax": 4 + 6 * np.log(2)}
+    assert np.all(_bound(op, np.zeros((1, 2)), **attrs)[1] >= least[op] * U), "both terms may err by 4 u"
+
+
+def test_a_deep_share_of_softmax_keeps_its_own_error() -> None:
+    out, allowed = _bound("softmax", np.array([[0.0, -50.0]]))
+    assert 50 * U <= allowed[0, 1] / out[0, 1] <= 65 * U
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu_keeps_the_absolute_error_of_what_cancels(approximate: str) -> None:
+    x = np.linspace(-6, 6, 1001)
+    out, allowed = _bound("gelu", x, approximate=approximate)
+    inner = 2 * np.divide(out, x, out=np.full(x.shape, 0.5), where=x != 0) - 1  # erf or tanh
+    wrong = np.abs(x * (1 + inner * (1 + 4 * U)) / 2 - out)
+    assert np.all(wrong <= allowed)
+    assert np.max(wrong[1:-1] / allowed[1:-1]) > 0.25
 
 
 @pytest.mark.parametrize("op", ["instance_norm", "batch_norm"])
@@ -266,6 +310,11 @@ def test_bilinear_bounds_places_rounded_to_float32(corners: bool) -> None:
         moved.append(matrices[0] @ x @ matrices[1].T)
     assert all(np.all(np.abs(m - out) <= allowed) for m in moved)
     assert max(np.max(np.abs(m - out) / allowed) for m in moved) > 0.2
+
+
+def test_silu_may_vanish_where_its_exponential_overflows() -> None:
+    out, allowed = _bound("silu", np.array([-88.8, -95.0]))
+    assert np.all(np.abs(out) <= allowed) and np.all(allowed < 1e-35)
 
 
 def test_moved_elements_and_indices_are_exact() -> None:

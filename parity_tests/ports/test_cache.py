@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +29,7 @@ def test_named_by_port_class_and_hash(folder: Path) -> None:
     pytest.importorskip("torch")
     model = port("torch").build(draw("aodnet"))
     (path,) = folder.iterdir()
-    assert path.name.startswith("torch_aodnet_") and path.suffix == ".py"
+    assert path.name.startswith("torch_Aodnet_") and path.suffix == ".py"
     assert path.read_text() == port("torch").source(draw("aodnet"))
     assert sys.modules[type(model).__module__].__file__ == str(path)
     assert type(port("torch").build(draw("aodnet"))) is type(model)
@@ -45,6 +47,18 @@ def test_a_tampered_file_is_rewritten_and_never_run(folder: Path) -> None:
     port("torch").build(spec)
     assert path.read_text() == text
     assert [p.name for p in folder.iterdir()] == [path.name]
+
+
+def test_compiled_files_beside_it_are_not_run(folder: Path) -> None:
+    text = "value = 'ours'\n"
+    spec = draw("aodnet")
+    path = Path(str(cache.module_of("torch", "Planted", spec, text).__file__))
+    other = folder / "other.py"
+    other.write_text("value = 'planted'\n")
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(other), importlib.util.cache_from_source(str(path)), invalidation_mode=unchecked)
+    del sys.modules[f"twinzoo.ports.generated.{path.stem}"]
+    assert cache.module_of("torch", "Planted", spec, text).value == "ours"
 
 
 def test_an_equal_file_is_left_alone(folder: Path) -> None:

@@ -28,10 +28,14 @@ def install(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> Questio
 
 
 CRASHES = {
-    "segfault": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashes when imported (SIGSEGV)"),
-    "abort": ("import os; os.abort()", "crashes when imported (SIGABRT)"),
-    "raises": ("raise OSError('libgone.so: no such file')", "fails when imported: OSError: libgone.so: no such file"),
-    "exits": ("import sys; sys.exit(3)", "fails when imported: exit status 3"),
+    "segfault": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashes when tried (SIGSEGV)"),
+    "abort": ("import os; os.abort()", "crashes when tried (SIGABRT)"),
+    "crashes at exit": (
+        "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGSEGV)",
+        "crashes when tried (SIGSEGV)",
+    ),
+    "raises": ("raise OSError('libgone.so: no such file')", "fails when tried: OSError: libgone.so: no such file"),
+    "exits": ("import sys; sys.exit(3)", "fails when tried: exit status 3"),
 }
 
 

@@ -225,7 +225,12 @@ def test_pieces() -> None:
     assert literal((3, 3)) == "3" and literal((3, 2)) == "(3, 2)" and literal(1e-5) == "1e-5"
     assert camel("unet_256") == "Unet256" and camel("") == "Model"
     assert fit(4, "x = 1", "one") == ["    x = 1  # one"]
-    for text in (f"x = f({'a' * 60}, {'b' * 60})", f"x = {'a' * 60} if {'c' * 20} is None else {'b' * 60} / (1 - 0.5)"):
+    assert camel("2d_net") == "Model2dNet" and camel("none") == "ModelNone"
+    for text in (
+        f"x = f({'a' * 60}, {'b' * 60})",
+        f"return {'a' * 50} * {'b' * 43} / (1 - 0.5)",
+        f"x = {'a' * 60} if {'c' * 20} is None else {'b' * 60} / (1 - 0.5)",
+    ):
         lines = fit(8, text, "a comment")
         assert lines[0] == "        # a comment" and max(map(len, lines)) <= 120
         assert ast.dump(ast.parse("\n".join(line[8:] for line in lines))) == ast.dump(ast.parse(text))
