@@ -83,12 +83,12 @@ class Conversion:
         deciders = ", ".join(f"{count} by {how}" for how, count in Counter(p.how for p in self.pairs).items())
         naming = f" ({self.naming} naming)" if self.naming else ""
         extra = [f"{len(items)} {word}" for items, word in self._counts() if items]
+        extra += [f"{count} dropped ({reason})" for reason, count in Counter(self.dropped.values()).items()]
         return f"{len(self.pairs)} tensors matched, {deciders or 'none'}{naming}" + "".join(f", {e}" for e in extra)
 
     def _counts(self) -> list[tuple[Any, str]]:
         return [
             ([p for p in self.pairs if p.change], "changed in form"),
-            (self.dropped, "dropped"),
             (self.missing, "missing"),
             (self.unused, "unused"),
             (self.ambiguous, "ambiguous"),
