@@ -125,6 +125,14 @@ MISTAKES: list[tuple[Draw, str]] = [
     ),
     (lambda s, x: s.output(y=_foreign()), "m: output y: must be a value of this spec, got Value("),
     (lambda s, x: s.input("i"), "m: input i: give channels or shape"),
+    (lambda s, x: s.input("i", channels=0), "m: input i: size 0: must be an integer >= 1"),
+    (lambda s, x: s.input("i", shape=("K",), multiple_of=0), "m: input i: multiple_of=0: must be an integer >= 1"),
+    (lambda s, x: s.input("i", shape=("K",), dtype="bool"), "m: input i: dtype='bool': must be float or int"),
+    (lambda s, x: s.input("i", shape=("K",), span=(1, 0)), "m: input i: span=(1, 0): must be a smaller and a larger"),
+    (
+        lambda s, x: s.input("i", channels=3, multiple_of=8),
+        "m: input i: multiple_of=8: must be an integer >= 1, as in the input before: 1",
+    ),
     (lambda s, x: s.role("x", _inner()), "m: role x: the name is already taken"),
     (lambda s, x: s.call("c", s.role("net", _inner())), "m: c (call of net): takes 1 inputs (image), got 0"),
     (

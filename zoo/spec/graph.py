@@ -106,24 +106,32 @@ class Spec:
             span: the smallest and the largest value it is made for.
             dtype: `float`, or `int` for indices.
         """
+        where = f"{self.name}: input {name}"
         sizes = ("N", channels, "H", "W") if channels is not None else tuple(shape)
-        if channels is not None and channels < 1:
-            raise SpecError(f"{self.name}: input {name}: channels={channels}: must be an integer >= 1")
         if not sizes:
-            raise SpecError(f"{self.name}: input {name}: give channels or shape")
-        known = {s.name: s for i in self.inputs.values() for d in i.value.shape for s in symbols_of(d)}
-        made: list[Size] = []
-        for size in sizes:
-            if isinstance(size, str):
-                multiple = known[size].multiple if size in known else 1 if size == "N" else multiple_of
-                made.append(symbol(size, multiple))
-            else:
-                made.append(size)
+            raise SpecError(f"{where}: give channels or shape")
+        if dtype not in ("float", "int"):
+            raise SpecError(f"{where}: dtype={dtype!r}: must be float or int")
+        if not span[0] < span[1]:
+            raise SpecError(f"{where}: span={span!r}: must be a smaller and a larger number")
+        made = tuple(self._declared_size(where, size, multiple_of) for size in sizes)
         names = [size for size in sizes if isinstance(size, str)]
         tried = dict(example) if isinstance(example, Mapping) else {n: example for n in names if n != "N"}
-        value = Value(self._claim(name, "input"), 0, tuple(made), dtype)
+        value = Value(self._claim(name, "input"), 0, made, dtype)
         self.inputs[name] = Input(value, {"N": 1} | tried, (float(span[0]), float(span[1])))
         return value
+
+    def _declared_size(self, where: str, size: str | int, multiple_of: int) -> Size:
+        if isinstance(size, int):
+            if size < 1:
+                raise SpecError(f"{where}: size {size}: must be an integer >= 1")
+            return size
+        multiple = 1 if size == "N" else multiple_of
+        declared = self.symbols.get(size, multiple)
+        if multiple < 1 or declared != multiple:
+            also = f", as in the input before: {declared}" if declared != multiple else ""
+            raise SpecError(f"{where}: multiple_of={multiple}: must be an integer >= 1{also}")
+        return symbol(size, multiple)
 
     def role(self, name: str, spec: Spec) -> Role:
         """Declare a network to be called; the same role called twice shares its weights."""
