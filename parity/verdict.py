@@ -50,7 +50,7 @@ def hold(
     if output is None or output.shape != local.shape:
         problem = "returned nothing" if output is None else f"shape {output.shape}, where {local.shape} is right"
         stand_in = local if wanted != "float32" else local.astype(np.float32)
-        result = SideResult(float("inf"), float("inf"), (), float("inf"), problem, "" if output is None else "")
+        result = SideResult(float("inf"), float("inf"), (), float("inf"), problem, "")
         return Held(result, stand_in, allowed, False)
     judged = judge(output, local, allowed)
     dtype = "int" if output.dtype.kind in "iu" else str(output.dtype)
