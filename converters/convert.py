@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from twinzoo.converters import files, live
 from twinzoo.converters.layers import Shape, layers_of
-from twinzoo.converters.match import Match, Target, match
+from twinzoo.converters.match import Match, Target, change_of_shape, match
 from twinzoo.converters.result import Conversion, Pair
 from twinzoo.converters.targets import file_keys, keys_target, layer_of, spec_target
 from twinzoo.zoo import registry
@@ -106,11 +106,12 @@ def _matched(read: _Source, goal: Target, dtypes: Mapping[str, np.dtype[Any]], a
         source=read.title,
         target=goal.title,
         naming=found.naming,
-        pairs=_with_dtypes(found.pairs, read, dtypes),
+        pairs=found.pairs,
         missing=found.missing,
         unused=found.unused,
         ambiguous=found.ambiguous,
         dropped=found.dropped,
+        changes=_changes(found.pairs, read, dtypes),
         misfits=found.misfits,
         allowed=allow,
         state=LazyState(loads),
@@ -190,14 +191,15 @@ def _load(read: _Source, pair: Pair, dtype: np.dtype[Any]) -> Load:
     return load
 
 
-def _with_dtypes(pairs: list[Pair], read: _Source, dtypes: Mapping[str, np.dtype[Any]]) -> list[Pair]:
-    """The pairs, with a change of element type named."""
-    result = []
+def _changes(pairs: list[Pair], read: _Source, dtypes: Mapping[str, np.dtype[Any]]) -> dict[str, str]:
+    """What is done to the values of a target key, in words, where anything is."""
+    changes = {}
     for pair in pairs:
         have, want = read.dtypes[pair.source], dtypes[pair.target]
         cast = "" if have == want else f"{have} -> {want}"
-        result.append(pair._replace(change=", ".join(filter(None, (pair.change, cast)))))
-    return result
+        words = filter(None, (change_of_shape(tuple(read.shapes[pair.source]), pair.shape), cast))
+        changes[pair.target] = ", ".join(words)
+    return {target: words for target, words in changes.items() if words}
 
 
 def _native(state: Mapping[str, Array], spec: Spec, port: str) -> LazyState:

@@ -105,13 +105,12 @@ def _by_name(
     for slot in target.slots:
         layer = layers.get(prefixes.get(slot.layer, ""))
         tensor = layer.tensors.get(slot.role) if layer else None
-        change = None if tensor is None else change_of_shape(tensor.shape, slot.shape)
-        if tensor is None or change is None:
+        if tensor is None or change_of_shape(tensor.shape, slot.shape) is None:
             found.missing.append(slot.key)
             if tensor is not None:
                 found.misfits[slot.key] = f"{wrapper + tensor.key} is {tensor.shape}, the target needs {slot.shape}"
             continue
-        found.pairs.append(Pair(wrapper + tensor.key, slot.key, slot.shape, "name", change))
+        found.pairs.append(Pair(wrapper + tensor.key, slot.key, slot.shape, "name"))
         used.add(tensor.key)
     known = {prefix: name for name, prefix in prefixes.items()}
     owners = target.layers
@@ -194,10 +193,9 @@ def _pair_layers(found: Match, alike: list[Layer], names: list[str], target: Tar
                 found.dropped[tensor.key] = "a counter that only PyTorch keeps"
                 continue
             slot = slots[tensor.role]
-            change = change_of_shape(tensor.shape, slot.shape)
-            assert change is not None, "equal signatures fit"
+            assert change_of_shape(tensor.shape, slot.shape) is not None, "equal signatures fit"
             how = "graph" if len(names) == 1 else "order"
-            found.pairs.append(Pair(tensor.key, slot.key, slot.shape, how, change))
+            found.pairs.append(Pair(tensor.key, slot.key, slot.shape, how))
 
 
 def _doubt(alike: list[Layer], names: list[str], target: Target) -> str:

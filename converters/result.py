@@ -19,15 +19,13 @@ Array = NDArray[Any]
 class Pair(NamedTuple):
     """One tensor that found its place.
 
-    `how` is what decided: `name`, `graph` (only one place has its kind and shape) or `order`; `change` is what is done
-    to its values, empty where they are kept bit for bit.
+    `how` is what decided: `name`, `graph` (only one place has its kind and shape) or `order`.
     """
 
     source: str
     target: str
     shape: tuple[int, ...]
     how: str
-    change: str = ""
 
 
 class Tie(NamedTuple):
@@ -50,6 +48,7 @@ class Conversion:
         unused: source keys without a place.
         ambiguous: layers with more than one equally good place.
         dropped: source keys left out on purpose, with the reason.
+        changes: what is done to the values of a target key, where they are not kept bit for bit and in their shape.
         misfits: missing target keys whose counterpart has another shape, in words.
         allowed: the patterns whose missing and unused keys are accepted.
         state: arrays by target key; read lazily from the source.
@@ -63,6 +62,7 @@ class Conversion:
     unused: list[str] = field(default_factory=list)
     ambiguous: list[Tie] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
+    changes: dict[str, str] = field(default_factory=dict)
     misfits: dict[str, str] = field(default_factory=dict)
     allowed: tuple[str, ...] = ()
     state: Mapping[str, Array] = field(default_factory=dict, repr=False)
@@ -88,7 +88,7 @@ class Conversion:
 
     def _counts(self) -> list[tuple[Any, str]]:
         return [
-            ([p for p in self.pairs if p.change], "changed in form"),
+            (self.changes, "changed in form"),
             (self.missing, "missing"),
             (self.unused, "unused"),
             (self.ambiguous, "ambiguous"),
@@ -105,7 +105,7 @@ class Conversion:
 
     def __str__(self) -> str:
         rows = [("source", "target", "shape", "how", "change")]
-        rows += [(p.source, p.target, str(p.shape), p.how, p.change) for p in self.pairs]
+        rows += [(p.source, p.target, str(p.shape), p.how, self.changes.get(p.target, "")) for p in self.pairs]
         lines = [f"{self.source} -> {self.target}: {self.summary()}", *columns(rows)]
         if self.dropped:
             lines += ["", *columns([("dropped", "why"), *self.dropped.items()])]
@@ -122,6 +122,7 @@ class Conversion:
                 "target": self.target,
                 "naming": self.naming,
                 "pairs": [pair._asdict() for pair in self.pairs],
+                "changes": self.changes,
                 "missing": self.missing,
                 "unused": self.unused,
                 "ambiguous": [tie._asdict() for tie in self.ambiguous],

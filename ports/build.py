@@ -7,6 +7,7 @@ from typing import Any
 
 from twinzoo.ports import registry
 from twinzoo.ports.port import Array
+from twinzoo.zoo.errors import SpecError
 from twinzoo.zoo.init import initial_state
 from twinzoo.zoo.registry import spec as draw
 from twinzoo.zoo.spec import Spec
@@ -30,6 +31,8 @@ def build(
         SpecError: no such model or option.
         PortError: no such port, its framework is missing, or the weights do not fit.
     """
+    if options and not isinstance(spec_or_name, str):
+        raise SpecError(f"{spec_or_name.name}: option {next(iter(options))}: a spec is drawn already; give its name")
     drawn = draw(spec_or_name, **options) if isinstance(spec_or_name, str) else spec_or_name
     chosen = registry.port(port)
     model = chosen.build(drawn)

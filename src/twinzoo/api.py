@@ -58,9 +58,10 @@ def build(
     """
     from twinzoo.ports.build import build as build_native
 
-    drawn = spec(spec_or_name, **options) if isinstance(spec_or_name, str) else spec_or_name
-    state = None if weights is None else dict(convert(weights, drawn).state)
-    return build_native(drawn, port, weights=state, seed=seed)
+    if isinstance(spec_or_name, str):
+        spec_or_name, options = spec(spec_or_name, **options), {}
+    state = None if weights is None else dict(convert(weights, spec_or_name).state)
+    return build_native(spec_or_name, port, weights=state, seed=seed, **options)
 
 
 def compare(
