@@ -14,6 +14,7 @@ from twinzoo.converters import files
 from twinzoo.converters.targets import file_keys, published
 from twinzoo.zoo import registry
 from twinzoo.zoo.init import initial_state
+from twinzoo.zoo.spec import Spec
 from twinzoo.zoo.spec.vocabulary import native_extras, native_names
 
 SMALL = [
@@ -219,3 +220,14 @@ def test_the_published_conv1d_pair(tmp_path: Path) -> None:
     there = tz.convert(DATA / "conv1d_torch.pth", DATA / "conv1d_mindspore.ckpt", tmp_path / "x.ckpt")
     assert there.changes == {"conv1d.weight": "axis 2 added"}
     assert same(dict(files.read(tmp_path / "x.ckpt")), dict(files.read(DATA / "conv1d_mindspore.ckpt")))
+
+
+def test_a_conv1d_of_a_spec_gets_the_axis_of_mindspore_and_loses_it_again(tmp_path: Path) -> None:
+    spec = Spec("sound")
+    spec.output(output=spec.conv1d("conv", spec.input("wave", shape=("N", 2, "L")), 4, kernel=3))
+    state = initial_state(spec)
+    tz.convert(state, spec, tmp_path / "a.ckpt")
+    assert files.read(tmp_path / "a.ckpt")["conv.weight"].shape == (4, 2, 1, 3)
+    back = tz.convert(tmp_path / "a.ckpt", spec)
+    assert same(dict(back.state), state)
+    assert back.changes == {"conv.weight": "axis 2 removed"}
