@@ -1,17 +1,13 @@
 # make demo   sets everything up and shows conversion and parity on real photographs
 # make test   sets everything up and runs the tests
 # make lint   sets everything up and runs ruff and mypy --strict
-# UV=1 uses uv in place of pip; PYTHON, VENV and EXTRAS can be set too.
+# PYTHON, VENV and EXTRAS can be set.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV ?= .venv
 EXTRAS ?= all
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-ifdef UV
-INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check uv && UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install -q -p $(BIN)/python
-else
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check
-endif
 
 .PHONY: setup demo test lint clean
 setup: $(READY)
