@@ -1,11 +1,13 @@
 """What a twin costs: against the same network written by hand, and MindSpore under twinzoo against MindSpore alone.
 
-    python benchmarks/overhead.py [--frameworks torch mindspore] [--rounds 15] [--json FILE]
+    python benchmarks/overhead.py [--frameworks torch mindspore] [--rounds 7] [--processes 4] [--json FILE]
 
 A twin and its hand-written counterpart (handwritten_torch.py, handwritten_mindspore.py) take turns, A B, B A, ..., on
-the same image, forward in eval mode and forward + backward in training mode; each round gives one ratio, and the table
-shows their median and quartiles. Wall-clock ratios are 1 up to the machine's noise; the ratio of processor seconds is
-steadier where other work runs beside. PyTorch runs eagerly, MindSpore as one compiled graph.
+the same image with the same weights, forward in eval mode and forward + backward in training mode. Each round gives one
+ratio; the table shows their median and quartiles. How a process happens to lay out its memory moves a ratio by a few
+per cent for as long as it lives, so the rounds are spread over several processes, which build the two in either order.
+The ratio of processor seconds is steadier where other work runs beside. PyTorch runs eagerly, MindSpore as one compiled
+graph.
 
 The second table runs in two fresh processes, with and without what twinzoo sets before MindSpore's first operation.
 """
@@ -32,6 +34,9 @@ from twinzoo.zoo.registry import spec
 
 NETWORKS = {"unet": "UNet256", "resnet_generator": "ResNet9"}
 Step = Callable[[], object]
+Times = tuple[float, float]
+Round = tuple[Times, Times]
+"""(wall-clock, processor) seconds of the twin, and of its counterpart."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Result:
     cpu: tuple[float, float, float]
 
 
-def timed(step: Step) -> tuple[float, float]:
+def timed(step: Step) -> Times:
     """Wall-clock and processor seconds of one step."""
     wall, cpu = time.perf_counter(), time.process_time()
     step()
@@ -60,7 +65,7 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def take_turns(framework: str, network: str, work: str, twin: Step, hand: Step, rounds: int) -> Result:
+def take_turns(twin: Step, hand: Step, rounds: int) -> list[Round]:
     """Run both in turns, after two rounds that warm up and compile."""
     pairs = []
     for i in range(rounds + 2):
@@ -69,10 +74,14 @@ def take_turns(framework: str, network: str, work: str, twin: Step, hand: Step, 
         else:
             second, first = timed(hand), timed(twin)
         pairs.append((first, second))
-    kept = pairs[2:]
-    wall = quartiles([a[0] / b[0] for a, b in kept])
-    cpu = quartiles([a[1] / b[1] for a, b in kept])
-    twin_ms, hand_ms = (1e3 * statistics.median(pair[i][0] for pair in kept) for i in (0, 1))
+    return pairs[2:]
+
+
+def summary(framework: str, network: str, work: str, rounds: list[Round]) -> Result:
+    """The rounds of all processes as one line of the table."""
+    wall = quartiles([twin[0] / hand[0] for twin, hand in rounds])
+    cpu = quartiles([twin[1] / hand[1] for twin, hand in rounds])
+    twin_ms, hand_ms = (1e3 * statistics.median(pair[i][0] for pair in rounds) for i in (0, 1))
     return Result(framework, network, work, twin_ms, hand_ms, wall, cpu)
 
 
@@ -143,18 +152,38 @@ def same_weights(framework: str, twin: Any, hand: Any) -> None:
             other.set_data(own.value())
 
 
-def overhead(framework: str, rounds: int, size: int) -> list[Result]:
-    """Every network of one framework."""
+def measure(framework: str, network: str, rounds: int, size: int, hand_first: bool) -> dict[str, list[Round]]:
+    """The rounds of one network in this process, by kind of work."""
+    makers = {
+        "twin": lambda: build(spec(network), framework),
+        "hand": lambda: getattr(import_module(f"handwritten_{framework}"), NETWORKS[network])(),
+    }
+    models = {name: makers[name]() for name in sorted(makers, reverse=not hand_first)}
+    same_weights(framework, models["twin"], models["hand"])
+    steps = {name: STEPS[framework](model, image(size)) for name, model in models.items()}
+    return {work: take_turns(steps["twin"][work], steps["hand"][work], rounds) for work in steps["twin"]}
+
+
+def overhead(framework: str, rounds: int, processes: int, size: int) -> list[Result]:
+    """Every network of one framework, each measured in several processes."""
     results = []
-    for network, hand_written in NETWORKS.items():
-        twin = build(spec(network), framework)
-        hand = getattr(import_module(f"handwritten_{framework}"), hand_written)()
-        same_weights(framework, twin, hand)
-        twins, hands = (STEPS[framework](model, image(size)) for model in (twin, hand))
-        for work in twins:
-            results.append(take_turns(framework, network, work, twins[work], hands[work], rounds))
+    for network in NETWORKS:
+        pooled: dict[str, list[Round]] = {}
+        for i in range(processes):
+            for work, found in in_a_process("--measure", framework, network, rounds, size, i % 2).items():
+                pooled.setdefault(work, []).extend(found)
+        for work, pairs in pooled.items():
+            results.append(summary(framework, network, work, pairs))
             print(row(results[-1]), flush=True)
     return results
+
+
+def in_a_process(*arguments: object) -> dict[str, Any]:
+    """What this script prints as JSON when it is run with these arguments."""
+    command = [sys.executable, __file__, *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"GLOG_v": "3"})
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def row(result: Result) -> str:
@@ -188,35 +217,39 @@ def kernels() -> dict[str, float]:
     }
 
 
-def fast_path() -> dict[str, dict[str, float]]:
-    """`kernels` in two fresh processes: prepared by twinzoo, and bare."""
-    found = {}
-    for how in ("prepared", "bare"):
-        command = [sys.executable, __file__, "--kernels", how]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"GLOG_v": "3"})
-        found[how] = json.loads(done.stdout.splitlines()[-1])
-    return found
+def part(options: argparse.Namespace) -> dict[str, Any]:
+    """What one of the processes measures."""
+    if options.measure:
+        framework, network, *numbers = options.measure
+        rounds, size, hand_first = map(int, numbers)
+        return measure(framework, network, rounds, size, bool(hand_first))
+    if options.kernels == "prepared":
+        from twinzoo.ports.mindspore.runtime import prepare
+
+        prepare()
+    return kernels()
 
 
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frameworks", nargs="*", default=["torch", "mindspore"], choices=["torch", "mindspore"])
-    parser.add_argument("--rounds", type=int, default=15, help="rounds of each comparison (default: 15)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds in each process (default: 7)")
+    parser.add_argument("--processes", type=int, default=4, help="processes for each network (default: 4)")
     parser.add_argument("--size", type=int, default=256, help="height and width, a multiple of 256 (default: 256)")
     parser.add_argument("--json", type=Path, help="write the results there as well")
     parser.add_argument("--kernels", choices=["prepared", "bare"], help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.kernels:
-        if options.kernels == "prepared":
-            from twinzoo.ports.mindspore.runtime import prepare
-
-            prepare()
-        print(json.dumps(kernels()))
+    if options.kernels or options.measure:
+        print(json.dumps(part(options)))
         return
     print(f"{'':<48}{'twin ms':>9}{'hand ms':>9}  {'wall ratio':<22}  cpu ratio (median [quartiles])")
-    results = [result for name in options.frameworks for result in overhead(name, options.rounds, options.size)]
-    paths = fast_path() if "mindspore" in options.frameworks else {}
+    given = (options.rounds, options.processes, options.size)
+    results = [result for name in options.frameworks for result in overhead(name, *given)]
+    paths = {}
+    if "mindspore" in options.frameworks:
+        paths = {how: in_a_process("--kernels", how) for how in ("prepared", "bare")}
     if paths:
         print(f"\n{'MindSpore':<48}{'twinzoo':>12}{'bare':>12}")
         for key, value in paths["prepared"].items():
