@@ -166,24 +166,25 @@ def _by_signature(layers: Mapping[str, Layer], target: Target) -> Match:
         sources.setdefault(layer.signature, []).append(layer)
     targets: dict[tuple[tuple[str, Shape], ...], list[str]] = {}
     owners = target.layers
-    for name, slots in owners.items():
-        signature = tuple(sorted((slot.role, plain_shape(slot.shape)) for slot in slots.values()))
+    wanted = [tuple(sorted((s.role, plain_shape(s.shape)) for s in slots.values())) for slots in owners.values()]
+    for name, signature in zip(owners, wanted, strict=True):
         targets.setdefault(signature, []).append(name)
+    aligned = [layer.signature for layer in layers.values()] == wanted
     for signature, names in targets.items():
         alike = sources.pop(signature, [])
         if len(alike) != len(names):
             found.missing += [slot.key for name in names for slot in owners[name].values()]
             found.unused += [tensor.key for layer in alike for tensor in layer.tensors.values()]
             continue
-        _pair_layers(found, alike, names, target)
+        _pair_layers(found, alike, names, target, aligned)
     for layer in (layer for group in sources.values() for layer in group):
         found.unused += [tensor.key for tensor in layer.tensors.values()]
     return found
 
 
-def _pair_layers(found: Match, alike: list[Layer], names: list[str], target: Target) -> None:
+def _pair_layers(found: Match, alike: list[Layer], names: list[str], target: Target, aligned: bool) -> None:
     owners = target.layers
-    reason = _doubt(alike, names, target)
+    reason = _doubt(alike, names, target, aligned)
     if reason:
         found.ambiguous.append(Tie(tuple(layer.prefix for layer in alike), tuple(names), reason))
     for layer, name in zip(alike, names, strict=True):
@@ -198,13 +199,16 @@ def _pair_layers(found: Match, alike: list[Layer], names: list[str], target: Tar
             found.pairs.append(Pair(tensor.key, slot.key, slot.shape, how))
 
 
-def _doubt(alike: list[Layer], names: list[str], target: Target) -> str:
+def _doubt(alike: list[Layer], names: list[str], target: Target, aligned: bool) -> str:
     """Why order does not tell these layers apart, or nothing where it does.
 
-    Order of definition alone is a guess: it is believed where the names are numbered in the same order.
+    Order of definition alone is a guess: it is believed where all layers, not only the alike ones, come in the target's
+    order, and the names are numbered in that order too.
     """
     if len(names) == 1:
         return ""
+    if not aligned:
+        return "alike in kind and shape; the source's layers as a whole come in another order than the target's"
     if not numbered_upwards(layer.prefix for layer in alike):
         return "alike in kind and shape; the source's names are not numbered in its order"
     if not target.executed and not numbered_upwards(names):

@@ -96,6 +96,20 @@ def test_a_pair_defined_in_the_wrong_order_is_refused() -> None:
     assert complete(match({"b1.weight": (4, 4, 3, 3), "b2.weight": (4, 4, 3, 3)}, target))
 
 
+def test_numbered_layers_that_come_in_another_order_as_a_whole_are_refused() -> None:
+    """A U-Net whose ups are defined and numbered from the outermost in: the numbers rise in the wrong order."""
+    spec = registry.spec("unet")
+    layers = list(dict.fromkeys(k.rpartition(".")[0] for k in spec.params))
+    downs, ups = ([n for n in layers if n.startswith(way)] for way in ("down", "up"))
+    outermost_first = downs + sorted(ups, key=lambda n: (n[2], n.endswith("norm")))
+    names = {layer: f"layers.{i}" for i, layer in enumerate(outermost_first)}
+    ordered = sorted(spec.params, key=lambda k: outermost_first.index(k.rpartition(".")[0]))
+    shapes = {f"{names[k.rpartition('.')[0]]}.{k.rpartition('.')[2]}": spec.params[k].shape for k in ordered}
+    found = match(shapes, spec_target(spec))
+    assert any("as a whole" in tie.reason for tie in found.ambiguous)
+    assert not complete(found)
+
+
 def test_a_target_whose_own_order_is_not_numbered_is_refused() -> None:
     target = keys_target("target", {"up.weight": (4, 4, 3, 3), "down.weight": (4, 4, 3, 3)})
     found = match({"b1.weight": (4, 4, 3, 3), "b2.weight": (4, 4, 3, 3)}, target)
