@@ -89,7 +89,7 @@ def convert(
     result = _matched(read, goal, dtypes, tuple(allow))
     framework = live.framework_of(target)
     if framework:
-        live.assign(target, _native(result.state, spec, framework) if spec else result.state)
+        live.live(target).assign(target, _native(result.state, spec, framework) if spec else result.state)
     if output is not None:
         written = result.state if spec is None else _written(result.state, spec, Path(output), naming)
         files.write(Path(output), written, {"twinzoo": "converted", "source": read.title, "target": goal.title})
@@ -127,7 +127,7 @@ def _read(source: Any) -> _Source:
         dtypes = {key: entry.dtype for key, entry in checkpoint.entries.items()}
         return _Source(Path(source).name, shapes, dtypes, checkpoint)
     if live.framework_of(source):
-        arrays: Mapping[str, Array] = live.arrays_of(source)
+        arrays: Mapping[str, Array] = live.live(source).arrays_of(source)
         title = f"a {type(source).__name__}"
     elif isinstance(source, Mapping):
         arrays = {str(key): np.asarray(value) for key, value in source.items()}
@@ -149,7 +149,7 @@ def _goal(target: Any, read: _Source) -> tuple[Target, Mapping[str, np.dtype[Any
     if target is None:
         return keys_target("the same keys", read.shapes), read.dtypes, None
     if live.framework_of(target):
-        arrays = live.arrays_of(target)
+        arrays = live.live(target).arrays_of(target)
         shapes = {key: value.shape for key, value in arrays.items()}
         return keys_target(f"a {type(target).__name__}", shapes), {k: v.dtype for k, v in arrays.items()}, None
     if isinstance(target, (str, PathLike)):

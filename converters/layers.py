@@ -35,10 +35,14 @@ class Tensor:
 
 @dataclass
 class Layer:
-    """The tensors under one prefix, by role."""
+    """The tensors under one prefix, by role.
+
+    `kind` is the word of the spec's op table, or the framework's own; empty where only keys and shapes are known.
+    """
 
     prefix: str
     tensors: dict[str, Tensor] = field(default_factory=dict)
+    kind: str = ""
 
     @property
     def signature(self) -> tuple[tuple[str, Shape], ...]:

@@ -105,7 +105,7 @@ def convert(
     Without --model or --target the keys are kept and only the format changes.
     """
     from twinzoo.converters.convert import convert as run
-    from twinzoo.converters.live import arrays_of, framework_of
+    from twinzoo.converters.live import framework_of, live
     from twinzoo.zoo.errors import ConversionError
     from twinzoo.zoo.text import spec_from_text
 
@@ -120,7 +120,7 @@ def convert(
         raise ConversionError(f"--target {target}: made a {type(goal).__name__}, must be an nn.Module or an nn.Cell")
     if target:
         result = run(source, goal, allow=allow)
-        run(arrays_of(goal), None, destination)
+        run(live(goal).arrays_of(goal), None, destination)
     else:
         result = run(source, goal, destination, allow=allow, naming=naming)
     click.echo(str(result))
