@@ -21,6 +21,10 @@ ROLE_OF = {
 
 STATISTICS = frozenset({"running_mean", "running_var", "num_batches_tracked"})
 
+_PARAMETRIZED = re.compile(r"(?:(?P<prefix>.*)\.)?parametrizations\.(?P<name>\w+)\.(?P<part>.+)")
+_PARTS = {"original0": "g", "original1": "v", "original": "orig", "0._u": "u", "0._v": "v"}
+"""PyTorch's parametrizations of weight and spectral norm -> what its older hooks add to the parameter's name."""
+
 _WRAPPER = re.compile(r"^(module|_orig_mod|model|net|network|backbone)\.")
 
 
@@ -66,13 +70,23 @@ def layers_of(shapes: Mapping[str, Shape]) -> dict[str, Layer]:
     """Layers by prefix, in the order of their first key."""
     layers: dict[str, Layer] = {}
     for key, shape in shapes.items():
-        prefix, _, word = key.rpartition(".")
+        prefix, word, role = _place(key)
         layer = layers.setdefault(prefix, Layer(prefix))
-        role = ROLE_OF.get(word, word)
         if role in layer.tensors:  # both spellings in one layer: two different things, so each keeps its own word
             role = word
         layer.tensors[role] = Tensor(key, role, tuple(shape))
     return layers
+
+
+def _place(key: str) -> tuple[str, str, str]:
+    """The layer's prefix, the tensor's word in it, and the role that the word stands for."""
+    found = _PARAMETRIZED.fullmatch(key)
+    if found is None:
+        prefix, _, word = key.rpartition(".")
+        return prefix, word, ROLE_OF.get(word, word)
+    prefix = found["prefix"] or ""
+    word = key.removeprefix(f"{prefix}.")
+    return prefix, word, f"{found['name']}_{_PARTS[found['part']]}" if found["part"] in _PARTS else word
 
 
 def unwrapped(keys: Iterable[str]) -> list[str]:

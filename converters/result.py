@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from twinzoo.converters.agreement import Agreement
 from twinzoo.zoo.errors import IncompleteConversionError
 from twinzoo.zoo.spec.show import columns
 
@@ -19,7 +20,8 @@ Array = NDArray[Any]
 class Pair(NamedTuple):
     """One tensor that found its place.
 
-    `how` is what decided: `name`, `graph` (only one place has its kind and shape) or `order`.
+    `how` is what decided: `name`; `graph` (its kind, shape and surroundings fit one place only, or places that may be
+    exchanged); `probe` (both models were run); `order`; `map` (a table that was given).
     """
 
     source: str
@@ -47,11 +49,14 @@ class Conversion:
         missing: target keys that nothing was found for.
         unused: source keys without a place.
         ambiguous: layers with more than one equally good place.
+        symmetric: groups of source layers that could be exchanged without changing what the network computes.
         dropped: source keys left out on purpose, with the reason.
         changes: what is done to the values of a target key, where they are not kept bit for bit and in their shape.
-        misfits: missing target keys whose counterpart has another shape, in words.
+        misfits: missing target keys whose layer has its place, and why they could not be filled.
+        differences: where something is open, what one network has and the other has not, in words.
         allowed: the patterns whose missing and unused keys are accepted.
         state: arrays by target key; read lazily from the source.
+        agreement: whether source and target compute the same now, where both are live models.
     """
 
     source: str
@@ -61,11 +66,14 @@ class Conversion:
     missing: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     ambiguous: list[Tie] = field(default_factory=list)
+    symmetric: list[tuple[str, ...]] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
     changes: dict[str, str] = field(default_factory=dict)
     misfits: dict[str, str] = field(default_factory=dict)
+    differences: list[str] = field(default_factory=list)
     allowed: tuple[str, ...] = ()
     state: Mapping[str, Array] = field(default_factory=dict, repr=False)
+    agreement: Agreement | None = None
 
     def raise_unless_complete(self, missing: list[str], unused: list[str]) -> None:
         """Refuse, given the leftovers that no pattern allows.
@@ -95,13 +103,13 @@ class Conversion:
         ]
 
     def leftovers(self) -> str:
-        """The missing, unused and ambiguous tensors as a table."""
+        """What differs between the networks in words, and the missing, unused and ambiguous tensors as a table."""
         rows = [("what", "key", "why")]
         nothing = "the target needs it; nothing in the source fits"
         rows += [("missing", key, self.misfits.get(key, nothing)) for key in self.missing]
         rows += [("unused", key, "the source has it; the target has no place for it") for key in self.unused]
         rows += [("ambiguous", f"{', '.join(t.sources)} -> {', '.join(t.targets)}", t.reason) for t in self.ambiguous]
-        return "\n".join(columns(rows))
+        return "\n".join([*self.differences, *([""] if self.differences else []), *columns(rows)])
 
     def __str__(self) -> str:
         rows = [("source", "target", "shape", "how", "change")]
@@ -111,13 +119,17 @@ class Conversion:
             lines += ["", *columns([("dropped", "why"), *self.dropped.items()])]
         if self.missing or self.unused or self.ambiguous:
             lines += ["", self.leftovers()]
+        if self.symmetric:
+            lines += ["", *(f"alike, either way round computes the same: {', '.join(g)}" for g in self.symmetric)]
+        if self.agreement:
+            lines += ["", str(self.agreement)]
         return "\n".join(lines)
 
     def to_json(self) -> str:
         """The mapping without the values."""
         return json.dumps(
             {
-                "twinzoo_conversion": 1,
+                "twinzoo_conversion": 2,
                 "source": self.source,
                 "target": self.target,
                 "naming": self.naming,
@@ -128,7 +140,10 @@ class Conversion:
                 "ambiguous": [tie._asdict() for tie in self.ambiguous],
                 "dropped": self.dropped,
                 "misfits": self.misfits,
+                "differences": self.differences,
                 "allowed": list(self.allowed),
+                "symmetric": [list(group) for group in self.symmetric],
+                "agreement": self.agreement.to_dict() if self.agreement else None,
             },
             indent=1,
         )

@@ -1,28 +1,12 @@
-"""What a conversion can fill: a spec of the zoo, a live module or cell, or another checkpoint used as a template."""
+"""Under which keys a spec's tensors stand in a file: a framework's words for roles, a published naming for layers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from twinzoo.converters.layers import ROLE_OF, Shape, layers_of
-from twinzoo.converters.match import Slot, Target
 from twinzoo.zoo.errors import ConversionError
 from twinzoo.zoo.naming import prefixes
 from twinzoo.zoo.registry import LOSSES, MODELS, load
 from twinzoo.zoo.spec import Spec
 from twinzoo.zoo.spec.vocabulary import native_extras, native_names
-
-
-def spec_target(spec: Spec) -> Target:
-    """The state of a spec, in order of execution, under its own names and every published naming of its model."""
-    slots = tuple(Slot(name, layer_of(name), plain_role(name), param.shape) for name, param in spec.params.items())
-    own = {slot.layer: slot.layer for slot in slots}
-    return Target(_title(spec), slots, {"twinzoo": own, **published(spec)}, executed=True)
-
-
-def _title(spec: Spec) -> str:
-    options = ", ".join(f"{name}={value}" for name, value in spec.options.items())
-    return f"{spec.name}({options})"
 
 
 def published(spec: Spec) -> dict[str, dict[str, str]]:
@@ -62,27 +46,6 @@ def file_keys(spec: Spec, port: str, naming: str | None = None) -> dict[str, str
     return {name: f"{known[naming][layer_of(name)]}.{native[name].rpartition('.')[2]}" for name in names}
 
 
-def plain_role(name: str) -> str:
-    """The role in a parameter's name, in the plain word: `down1_blur.filt` -> `weight`."""
-    word = name.rpartition(".")[2]
-    return ROLE_OF.get(word, word)
-
-
 def layer_of(name: str) -> str:
     """The layer in a parameter's name: `down1_conv.weight` -> `down1_conv`."""
     return name.rpartition(".")[0]
-
-
-def keys_target(title: str, shapes: Mapping[str, Shape]) -> Target:
-    """A key list with shapes, in the order of definition: a template checkpoint, or a live model's state.
-
-    Counters that only PyTorch keeps are no slots: a conversion carries them over or starts them at 0.
-    """
-    layers = layers_of(shapes)
-    slots = tuple(
-        Slot(tensor.key, layer.prefix, tensor.role, tensor.shape)
-        for layer in layers.values()
-        for tensor in layer.tensors.values()
-        if tensor.role != "num_batches_tracked"
-    )
-    return Target(title, slots, {"target": {prefix: prefix for prefix in layers}})

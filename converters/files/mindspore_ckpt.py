@@ -17,10 +17,11 @@ import ml_dtypes
 import numpy as np
 
 from twinzoo.converters.files import protobuf
-from twinzoo.converters.files.checkpoint import Array, Checkpoint, DType, Entry, entry, printable, quoted
-from twinzoo.converters.files.payloads import entries_of, flat_bytes, named, pieces
-from twinzoo.converters.files.protobuf import BYTES, VARINT, Span
-from twinzoo.converters.files.source import Source
+from twinzoo.converters.files.checkpoint import Checkpoint
+from twinzoo.converters.files.entries import Array, DType, Entry, entry, printable, quoted
+from twinzoo.converters.files.payloads import Run, entries_of, named, payload
+from twinzoo.converters.files.protobuf import BYTES, VARINT
+from twinzoo.converters.files.source import Source, Span
 from twinzoo.zoo.errors import CheckpointError
 
 NAME = "mindspore"
@@ -97,7 +98,12 @@ def read(path: Path) -> Checkpoint:
             return source.array(slices[0][0], item.shape, item.dtype)
         return source.copy(slices, item.shape, item.dtype)
 
-    return Checkpoint(path, NAME, entries, load, metadata, source.release)
+    def pieces(name: str) -> Iterator[bytes] | None:
+        size, slices = entries[name].dtype.itemsize, values[name].slices
+        whole = all((end - start) % size == 0 for start, end in slices)
+        return source.pieces(slices) if whole else None
+
+    return Checkpoint(path, NAME, entries, load, metadata, source.release, pieces=pieces)
 
 
 def _end(source: Source) -> int:
@@ -199,21 +205,22 @@ def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str])
             raise CheckpointError(
                 f"tensor {quoted(name)} of shape (0,) would load as a scalar in MindSpore: leave it out"
             )
-    with path.open("wb") as stream:
+    with path.open("r+b") as stream:
         for name, item in entries.items():
             for part in _parts(tensors, name, item):
                 stream.write(part)
 
 
-def _parts(tensors: Mapping[str, Array], name: str, item: Entry) -> Iterator[bytes | memoryview]:
+def _parts(tensors: Mapping[str, Array], name: str, item: Entry) -> Iterator[bytes]:
     """The messages of one tensor, each slice of it behind the field headers that announce it."""
-    flat = flat_bytes(tensors[name], name, item)
     tag = protobuf.announce(1, len(name.encode())) + name.encode()
     dims = b"".join(protobuf.key(1, VARINT) + protobuf.encoded(size) for size in item.shape)
     kind = _NAMES[item.dtype].encode()
-    for start in range(0, max(flat.size, 1), SLICE):
-        content = flat[start : start + SLICE]
-        inner = dims + protobuf.announce(2, len(kind)) + kind + protobuf.announce(3, content.size)
-        tensor = protobuf.announce(2, len(inner) + content.size)
-        yield protobuf.announce(1, len(tag) + len(tensor) + len(inner) + content.size) + tag + tensor + inner
-        yield from pieces(content, tensors)
+    content = Run(payload(tensors, name, item))
+    for start in range(0, max(item.nbytes, 1), SLICE):
+        size = min(SLICE, item.nbytes - start)
+        inner = dims + protobuf.announce(2, len(kind)) + kind + protobuf.announce(3, size)
+        tensor = protobuf.announce(2, len(inner) + size)
+        yield protobuf.announce(1, len(tag) + len(tensor) + len(inner) + size) + tag + tensor + inner
+        yield from content.take(size)
+    assert content.ended(), "payload gives what was announced"

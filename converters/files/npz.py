@@ -4,14 +4,15 @@ import ast
 import itertools
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from twinzoo.converters.files import zips
-from twinzoo.converters.files.checkpoint import Array, Checkpoint, DType, Entry, entry, quoted
+from twinzoo.converters.files.checkpoint import Checkpoint
+from twinzoo.converters.files.entries import Array, DType, Entry, entry, quoted
 from twinzoo.converters.files.payloads import SMALL_FLOATS, entries_of, named, payload
 from twinzoo.converters.files.source import Order, Source
 from twinzoo.zoo.errors import CheckpointError
@@ -36,6 +37,7 @@ class _Array:
     member: zips.Member
     start: int  # of the elements, in the unpacked member
     strides: tuple[int, ...]
+    in_order: bool  # whether the elements lie in C order
     swapped: bool
 
 
@@ -61,7 +63,12 @@ def read(path: Path) -> Checkpoint:
     def load(name: str) -> Array:
         return _load(archive, entries[name], arrays[name])
 
-    return Checkpoint(path, NAME, entries, load, metadata, source.release)
+    def pieces(name: str) -> Iterator[bytes] | None:
+        array = arrays[name]
+        plain = array.member.stored and array.in_order and not array.swapped
+        return archive.pieces(array.member, array.start, array.member.size) if plain else None
+
+    return Checkpoint(path, NAME, entries, load, metadata, source.release, pieces=pieces)
 
 
 def _extras(archive: zips.Archive) -> tuple[dict[str, str], dict[str, str]]:
@@ -93,8 +100,9 @@ def _array(archive: zips.Archive, member: zips.Member, name: str, kind: str | No
     for size in shape if fortran else reversed(shape):
         strides.append(step)
         step *= size
+    in_order = not fortran or len(shape) < 2
     return result, _Array(
-        member, start, tuple(strides if fortran else reversed(strides)), swapped=descr.startswith(">")
+        member, start, tuple(strides if fortran else reversed(strides)), in_order, descr.startswith(">")
     )
 
 

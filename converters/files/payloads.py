@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 import ml_dtypes
 import numpy as np
 
-from twinzoo.converters.files.checkpoint import MAX_DIMENSIONS, Array, Checkpoint, DType, Entry, quoted
-from twinzoo.converters.files.source import CHUNK
+from twinzoo.converters.files.checkpoint import Tensors, chunks
+from twinzoo.converters.files.entries import MAX_DIMENSIONS, Array, DType, Entry, quoted
 from twinzoo.zoo.errors import CheckpointError
 
 _LONGEST_NAME = 4096
@@ -23,10 +23,10 @@ SMALL_FLOATS: Mapping[str, DType] = {  # the types by name that NumPy does not h
 
 
 def entries_of(tensors: Mapping[str, Array]) -> dict[str, Entry]:
-    """Shape and native dtype of every tensor; of a Checkpoint without reading them."""
+    """Shape and native dtype of every tensor; where they are known beforehand, without making it."""
     for name in tensors:
         _check_name(name)
-    if isinstance(tensors, Checkpoint):
+    if isinstance(tensors, Tensors):
         return dict(tensors.entries)
     return {name: _entry(name, _ours(tensors[name])) for name in tensors}
 
@@ -67,26 +67,41 @@ def named(names: Mapping[DType, str], tensor: str, dtype: DType, format: str) ->
     return names[dtype]
 
 
-def payload(tensors: Mapping[str, Array], name: str, entry: Entry) -> Iterator[memoryview]:
-    """The bytes of a tensor in C order, in pieces."""
-    yield from pieces(flat_bytes(tensors[name], name, entry), tensors)
-
-
-def pieces(flat: Array, *owners: Mapping[str, Array]) -> Iterator[memoryview]:
-    """A run of bytes in pieces, each given back to the checkpoints that it may be mapped from once it was used."""
-    for start in range(0, flat.size, CHUNK):
-        yield flat[start : start + CHUNK].data
-        for owner in owners:
-            if isinstance(owner, Checkpoint):
-                owner.release()
-
-
-def flat_bytes(value: Array, name: str, entry: Entry) -> Array:
-    """The tensor as a run of uint8, without a copy where it is contiguous already."""
-    array = _ours(value)
-    if array.shape != entry.shape or array.dtype.newbyteorder("=") != entry.dtype:
+def payload(tensors: Mapping[str, Array], name: str, entry: Entry) -> Iterator[bytes]:
+    """The bytes of a tensor in C order, in pieces; exactly as many as `entry` says."""
+    if isinstance(tensors, Tensors):
+        found, pieces = tensors.entries[name], tensors.pieces(name)
+    else:
+        array = _ours(tensors[name])
+        found, pieces = _entry(name, array), chunks(array)
+    left = entry.nbytes
+    if found == entry:
+        for piece in pieces:
+            left -= len(piece)
+            if left < 0:
+                break
+            yield piece
+    if found != entry or left:
         raise CheckpointError(
-            f"tensor {quoted(name)} changed from {entry.dtype} {entry.shape} to {array.dtype} {array.shape} "
-            "while it was being written: keep it as it is until then"
+            f"tensor {quoted(name)} was announced as {entry.dtype} {entry.shape}, but came as {found.dtype} "
+            f"{found.shape} with {entry.nbytes - left} bytes: keep it as it is while it is being written"
         )
-    return np.asarray(array, dtype=entry.dtype, order="C").reshape(-1).view(np.uint8)
+
+
+class Run:
+    """Pieces as one run of bytes, to be taken off in parts of other sizes."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def take(self, size: int) -> Iterator[bytes]:
+        """The next `size` bytes, or fewer where there are no more."""
+        while size and (piece := self._rest or next(self._pieces, b"")):
+            self._rest = piece[size:]
+            yield piece[:size] if self._rest else piece
+            size -= min(size, len(piece))
+
+    def ended(self) -> bool:
+        """Whether nothing is left; asking also lets what gives the pieces look at them as a whole."""
+        return not any(self.take(1))

@@ -3,8 +3,6 @@
 import mmap
 from collections.abc import Iterator
 
-Span = tuple[int, int]  # first offset and one past the last
-
 VARINT = 0
 BYTES = 2
 _FIXED = {1: 8, 5: 4}  # bytes of the wire types with a fixed size

@@ -2,20 +2,24 @@
 
 import json
 import struct
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 
-from twinzoo.converters.files.checkpoint import Array, Checkpoint, DType, Entry, entry, quoted
+from twinzoo.converters.files.checkpoint import Checkpoint
+from twinzoo.converters.files.entries import Array, DType, Entry, entry, quoted
 from twinzoo.converters.files.payloads import entries_of, named, payload
+from twinzoo.converters.files.provenance import Notes
 from twinzoo.converters.files.source import Source
 from twinzoo.zoo.errors import CheckpointError
 
 NAME = "safetensors"
 _METADATA = "__metadata__"
 _MAX_HEADER = 100_000_000  # the format's own limit
+_PACKED = "Int4"
 _ALIGNMENT = 8
 _LENGTH = struct.Struct("<Q")
 _DTYPES: Mapping[str, DType] = {
@@ -59,11 +63,15 @@ def read(path: Path) -> Checkpoint:
         offsets[name] = start + begin
         spans.append((begin, end, name))
     _check_spans(source, start, spans)
+    _refuse_packed(source, entries, metadata)
 
     def load(name: str) -> Array:
         return source.array(offsets[name], entries[name].shape, entries[name].dtype)
 
-    return Checkpoint(path, NAME, entries, load, metadata, source.release)
+    def pieces(name: str) -> Iterator[bytes]:
+        return source.pieces([(offsets[name], offsets[name] + entries[name].nbytes)])
+
+    return Checkpoint(path, NAME, entries, load, metadata, source.release, pieces=pieces)
 
 
 def _header(source: Source) -> tuple[int, dict[str, object]]:
@@ -114,6 +122,13 @@ def _tensor(source: Source, name: str, fields: object) -> tuple[Entry, int, int]
     return result, begin, end
 
 
+def _refuse_packed(source: Source, entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> None:
+    """MindSpore keeps two 4-bit numbers in each byte of an Int4 tensor, and says so in the metadata alone."""
+    packed = next((name for name in entries if metadata.get(name) == _PACKED), None)
+    if packed is not None:
+        raise source.error(f"tensor {quoted(packed)} is of MindSpore's type {_PACKED}", "dequantize it before saving")
+
+
 def _numbers(value: object) -> bool:
     return isinstance(value, list) and all(type(number) is int and 0 <= number < 2**62 for number in value)
 
@@ -133,27 +148,60 @@ def _check_spans(source: Source, start: int, spans: list[tuple[int, int, str]]) 
 
 
 def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    """The header keeps the order of `tensors`; the data is sorted by element size, so that all of it is aligned."""
+    """Header and data have one order, without which MindSpore refuses the file."""
     entries = entries_of(tensors)
     if _METADATA in entries:
         raise CheckpointError(f"a safetensors file cannot hold a tensor called {_METADATA}: rename it")
-    order = sorted(entries, key=lambda name: -entries[name].dtype.itemsize)
-    spans: dict[str, tuple[int, int]] = {}
-    position = 0
-    for name in order:
-        spans[name] = (position, position + entries[name].nbytes)
-        position = spans[name][1]
-    header: dict[str, object] = {_METADATA: dict(metadata)} if metadata else {}
-    for name, item in entries.items():
-        header[name] = {
-            "dtype": named(_NAMES, name, item.dtype, NAME),
-            "shape": list(item.shape),
-            "data_offsets": list(spans[name]),
-        }
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % _ALIGNMENT)
-    with path.open("wb") as stream:
-        stream.write(_LENGTH.pack(len(text)) + text)
+    order = _aligned(entries)
+    fields = _fields(entries, order)
+    with path.open("r+b") as stream:
+        stream.write(_encoded(fields, metadata.blank() if isinstance(metadata, Notes) else metadata))
         for name in order:
             for part in payload(tensors, name, entries[name]):
                 stream.write(part)
+        if isinstance(metadata, Notes):
+            stream.seek(0)
+            stream.write(_encoded(fields, metadata))
+
+
+def _aligned(entries: Mapping[str, Entry]) -> list[str]:
+    """The names in their order, but that a tensor waits until it would begin at a multiple of its element size.
+
+    The format has no gaps, and torch cannot use a tensor that begins elsewhere. Where some would wait for ever, wide
+    elements come first.
+    """
+    order: list[str] = []
+    position = 0
+    waiting: dict[int, deque[tuple[int, str]]] = {}  # by element size: place in the given order, name
+    for place, (name, item) in enumerate(entries.items()):
+        waiting.setdefault(item.dtype.itemsize, deque()).append((place, name))
+        while ready := [size for size, names in waiting.items() if names and position % size == 0]:
+            size = min(ready, key=lambda size: waiting[size][0])
+            order.append(waiting[size].popleft()[1])
+            position += entries[order[-1]].nbytes
+    return order if len(order) == len(entries) else sorted(entries, key=lambda name: -entries[name].dtype.itemsize)
+
+
+def _fields(entries: Mapping[str, Entry], order: Iterable[str]) -> dict[str, object]:
+    """What the header says of each tensor, with the data in the given order."""
+    spans: dict[str, list[int]] = {}
+    position = 0
+    for name in order:
+        spans[name] = [position, position + entries[name].nbytes]
+        position = spans[name][1]
+    return {
+        name: {
+            "dtype": named(_NAMES, name, entries[name].dtype, NAME),
+            "shape": list(entries[name].shape),
+            "data_offsets": span,
+        }
+        for name, span in spans.items()
+    }
+
+
+def _encoded(fields: Mapping[str, object], metadata: Mapping[str, str]) -> bytes:
+    """The header behind its length; as long for any metadata of the same lengths."""
+    header = {_METADATA: dict(metadata), **fields} if metadata else fields
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return _LENGTH.pack(len(text)) + text

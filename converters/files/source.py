@@ -7,30 +7,37 @@ import mmap
 import os
 import stat
 import sys
+import weakref
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from twinzoo.converters.files.checkpoint import Array, DType
+from twinzoo.converters.files.checkpoint import CHUNK
+from twinzoo.converters.files.entries import Array, DType
 from twinzoo.zoo.errors import CheckpointError
 
-CHUNK = 4 * 2**20  # bytes that pass through memory at a time where a whole tensor need not be there
 HEAD = 4096  # bytes that a format gets to see when it is asked whether a file is its own
 
 Order = Literal["little", "big"]
+Span = tuple[int, int]  # first offset and one past the last
 
 
 class Source:
-    """A regular, non-empty file as a read-only memory map."""
+    """A regular, non-empty file: mapped for whole tensors, and read in pieces for all that only passes through.
+
+    Pages of a map count as memory of the process for as long as they stay, so the pieces are not taken from it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             with _open(path) as descriptor:
                 self.data = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+                self._descriptor = os.dup(descriptor)
+            weakref.finalize(self, os.close, self._descriptor)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path}: cannot be read: {reason(error)}") from error
         self.size = len(self.data)
@@ -60,8 +67,8 @@ class Source:
             return array
         return array.copy() if strides is not None else self.copy([(offset, offset + array.nbytes)], shape, dtype)
 
-    def copy(self, spans: Iterable[tuple[int, int]], shape: tuple[int, ...], dtype: DType) -> Array:
-        """A tensor put together from runs of bytes, each from its first offset to one past its last."""
+    def copy(self, spans: Iterable[Span], shape: tuple[int, ...], dtype: DType) -> Array:
+        """A tensor put together from runs of bytes."""
         joined = np.empty(math.prod(shape) * dtype.itemsize, np.uint8)
         position = 0
         for piece in self.pieces(spans):
@@ -75,14 +82,19 @@ class Source:
             crc = zlib.crc32(piece, crc)
         return crc
 
-    def pieces(self, spans: Iterable[tuple[int, int]]) -> Iterator[memoryview]:
-        """The bytes of the spans, in pieces that do not pile up in memory; each is gone when the next is asked for."""
+    def pieces(self, spans: Iterable[Span], seen: Callable[[bytes], object] | None = None) -> Iterator[bytes]:
+        """The bytes of the spans in runs of at most CHUNK; `seen` is called with each."""
         for start, end in spans:
             for begin in range(start, end, CHUNK):
-                with memoryview(self.data) as whole, whole[begin : min(begin + CHUNK, end)] as piece:
-                    yield piece
-                if end - begin > CHUNK:
-                    self.release()
+                yield self._read(begin, min(begin + CHUNK, end), seen)
+
+    def _read(self, start: int, end: int, seen: Callable[[bytes], object] | None) -> bytes:
+        piece = os.pread(self._descriptor, end - start, start) if hasattr(os, "pread") else self.data[start:end]
+        if len(piece) != end - start:
+            raise self.error(f"ends before offset {end}, which it had when it was opened", "leave it alone meanwhile")
+        if seen:
+            seen(piece)
+        return piece
 
     def release(self) -> None:
         """Let go of the pages that were read; whoever still holds an array reads them again from the file."""

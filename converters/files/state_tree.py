@@ -1,17 +1,19 @@
 """From the nested object of a torch file to tensors with dotted names, and the short values beside them.
 
 Names come from dict keys and list positions joined with dots. A dict that holds all the tensors of the file under one
-key (`state_dict`, `params_ema`, `generator`, ...) is a wrapper: its key is left out of the names.
+key (`state_dict`, `params_ema`, `generator`, ...), the state of optimizers aside, is a wrapper: its key is left out of
+the names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from twinzoo.converters.files.checkpoint import Array, quoted
+from twinzoo.converters.files.entries import Array, quoted
 from twinzoo.converters.files.source import Source
-from twinzoo.converters.files.torch_pickles import NumpyArray, Tensor
+from twinzoo.converters.files.torch_records import NumpyArray, Tensor
 
 MAX_DEPTH = 64
 MAX_VISITS = 500_000
@@ -36,35 +38,67 @@ class _Place(NamedTuple):
     above: "_Place | None"
     step: _Step
     depth: int
+    optimizer: bool  # whether it lies in the state of an optimizer
 
 
 _Path = tuple[_Step, ...]
 
 
-def flatten(source: Source, root: object) -> tuple[dict[str, Leaf], dict[str, str]]:
-    """The tensors and the short values (epoch numbers, names) under `root`."""
-    found: list[tuple[_Path, Leaf]] = []
+@dataclass(frozen=True)
+class Tree:
+    """What a torch file holds.
+
+    Attributes:
+        tensors: by dotted name, in file order
+        metadata: the short values beside them (epoch numbers, names)
+        optimizer: the names of the tensors in what an optimizer's `state_dict()` gave
+        networks: the keys of the dicts that hold the weights, where these are not all in one dict
+    """
+
+    tensors: Mapping[str, Leaf]
+    metadata: Mapping[str, str]
+    optimizer: frozenset[str]
+    networks: tuple[str, ...]
+
+
+def flatten(source: Source, root: object) -> Tree:
+    """The tensors under `root` by dotted names."""
+    found: list[tuple[_Path, Leaf, bool]] = []
     notes: list[tuple[_Path, str]] = []
     for place, value in _walk(source, root):
+        optimizer = place is not None and place.optimizer
         if isinstance(value, NumpyArray):
             value = value.array
         if isinstance(value, Tensor | np.ndarray):
-            found.append((_path(place), value))
-        elif len(notes) < MAX_METADATA and (text := _short(value)):
+            found.append((_path(place), value, optimizer))
+        elif not optimizer and len(notes) < MAX_METADATA and (text := _short(value)):
             path = _path(place)
             if path and all(step.is_key for step in path):
                 notes.append((path, text))
-    wrapper = _wrapper([path for path, _ in found])
+    weights = [path for path, _, optimizer in found if not optimizer]
+    wrapper = _wrapper(weights)
     tensors: dict[str, Leaf] = {}
-    for path, leaf in found:
-        name = _dotted(path[len(wrapper) :]) if path else ALONE
+    optimizers = set()
+    for path, leaf, optimizer in found:
+        name = _dotted(_below(path, wrapper)) if path else ALONE
         if name in tensors:
             raise source.error(f"two tensors are both called {quoted(name)}", "rename one and save again")
         tensors[name] = leaf
-    metadata = {
-        _dotted(path[len(wrapper) :] if path[: len(wrapper)] == wrapper else path): text for path, text in notes
-    }
-    return tensors, metadata
+        if optimizer:
+            optimizers.add(name)
+    metadata = {_dotted(_below(path, wrapper)): text for path, text in notes}
+    return Tree(tensors, metadata, frozenset(optimizers), _networks([path[len(wrapper) :] for path in weights]))
+
+
+def _below(path: _Path, wrapper: _Path) -> _Path:
+    return path[len(wrapper) :] if path[: len(wrapper)] == wrapper else path
+
+
+def _networks(paths: list[_Path]) -> tuple[str, ...]:
+    """The first steps that lead to further dicts or lists, where not all tensors share one."""
+    firsts = dict.fromkeys(path[0] for path in paths if path)
+    nested = dict.fromkeys(path[0].name for path in paths if len(path) > 1)
+    return tuple(nested) if len(firsts) > 1 else ()
 
 
 def _walk(source: Source, root: object) -> Iterator[tuple[_Place | None, object]]:
@@ -79,11 +113,12 @@ def _walk(source: Source, root: object) -> Iterator[tuple[_Place | None, object]
         depth = place.depth + 1 if place else 1
         if depth > MAX_DEPTH:
             raise source.error(f"its pickle is nested deeper than {MAX_DEPTH} levels, or contains itself")
+        inside = (place is not None and place.optimizer) or _is_optimizer(value)
         if isinstance(value, dict):
-            children = [(_Place(place, _Step(_text(key), True), depth), child) for key, child in value.items()]
+            children = [(_Place(place, _Step(_text(key), True), depth, inside), child) for key, child in value.items()]
         else:
             children = [
-                (_Place(place, _Step(str(index), False), depth), child)
+                (_Place(place, _Step(str(index), False), depth, inside), child)
                 for index, child in enumerate(value)
                 if isinstance(child, _KEPT)
             ]
@@ -91,6 +126,14 @@ def _walk(source: Source, root: object) -> Iterator[tuple[_Place | None, object]
         if visits > MAX_VISITS:
             raise source.error(f"its pickle unfolds to more than {MAX_VISITS} values, expected tensors by name")
         pending.extend(reversed(children))
+
+
+def _is_optimizer(value: object) -> bool:
+    """Whether this is what `state_dict()` of a torch.optim.Optimizer gives."""
+    if not isinstance(value, dict) or not isinstance(value.get("state"), dict):
+        return False
+    parts = value.get("param_groups")
+    return isinstance(parts, list) and bool(parts) and all(isinstance(p, dict) and "params" in p for p in parts)
 
 
 def _path(place: _Place | None) -> _Path:

@@ -5,7 +5,8 @@ Lengths and storages are little-endian, whatever machine wrote them.
 
 from pathlib import Path
 
-from twinzoo.converters.files.checkpoint import Checkpoint, quoted
+from twinzoo.converters.files.checkpoint import Checkpoint
+from twinzoo.converters.files.entries import quoted
 from twinzoo.converters.files.source import Source
 from twinzoo.converters.files.state_tree import flatten
 from twinzoo.converters.files.torch_pickles import Storages, load_torch
@@ -34,8 +35,8 @@ def read(path: Path) -> Checkpoint:
     root, offset = load_torch(source, offset, source.size, storages)
     keys, offset = load_torch(source, offset, source.size, storages)
     places = _places(source, offset, keys, storages)
-    tensors, metadata = flatten(source, root)
-    return checkpoint(source, NAME, tensors, places, metadata, "little")
+    tree = flatten(source, root)
+    return checkpoint(source, NAME, tree, places, tree.metadata, "little")
 
 
 def _places(source: Source, offset: int, keys: object, storages: Storages) -> dict[str, Place]:

@@ -1,141 +1,26 @@
-"""What the pickle inside a torch file may name, and the inert records that stand in for it.
+"""What the pickle inside a torch file may name, and what each name stands for.
 
 This table is the whole allow-list: storages, tensors and parameters, plain containers, dtypes, and NumPy values of
-plain numbers. Every stand-in is data; none of them touches torch or NumPy's own unpickling.
+plain numbers.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-import ml_dtypes
 import numpy as np
 
-from twinzoo.converters.files.checkpoint import MAX_DIMENSIONS, Array, DType, printable, quoted
-from twinzoo.converters.files.pickles import Refused, Standin, Stub, load
+from twinzoo.converters.files.entries import printable, quoted
+from twinzoo.converters.files.pickle_machine import Refused, Stub
+from twinzoo.converters.files.pickles import load
 from twinzoo.converters.files.source import Source
-
-DTYPES: Mapping[str, DType] = {
-    "bool": np.dtype(np.bool_),
-    "uint8": np.dtype(np.uint8),
-    "int8": np.dtype(np.int8),
-    "int16": np.dtype(np.int16),
-    "int32": np.dtype(np.int32),
-    "int64": np.dtype(np.int64),
-    "float16": np.dtype(np.float16),
-    "float32": np.dtype(np.float32),
-    "float64": np.dtype(np.float64),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-    "complex64": np.dtype(np.complex64),
-    "complex128": np.dtype(np.complex128),
-    "uint16": np.dtype(np.uint16),
-    "uint32": np.dtype(np.uint32),
-    "uint64": np.dtype(np.uint64),
-    "float8_e4m3fn": np.dtype(ml_dtypes.float8_e4m3fn),
-    "float8_e5m2": np.dtype(ml_dtypes.float8_e5m2),
-    "float8_e4m3fnuz": np.dtype(ml_dtypes.float8_e4m3fnuz),
-    "float8_e5m2fnuz": np.dtype(ml_dtypes.float8_e5m2fnuz),
-}
-STORAGES: Mapping[str, str] = {  # dtypes of DTYPES that are not here have no storage class: torch pickles them untyped
-    "BoolStorage": "bool",
-    "ByteStorage": "uint8",
-    "CharStorage": "int8",
-    "ShortStorage": "int16",
-    "IntStorage": "int32",
-    "LongStorage": "int64",
-    "HalfStorage": "float16",
-    "FloatStorage": "float32",
-    "DoubleStorage": "float64",
-    "BFloat16Storage": "bfloat16",
-    "ComplexFloatStorage": "complex64",
-    "ComplexDoubleStorage": "complex128",
-}
-_BYTES = np.dtype(np.uint8)
-
-
-@dataclass(frozen=True)
-class Storage:
-    """A run of elements in the file; `offset` elements into the record called `key` for a view of old torch's."""
-
-    key: str
-    dtype: DType
-    count: int
-    offset: int = 0
-
-    @property
-    def nbytes(self) -> int:
-        return self.count * self.dtype.itemsize
-
-
-@dataclass(frozen=True)
-class Tensor(Standin):
-    """A tensor's place in its storage, counted in elements of its dtype."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    dtype: DType
-    conjugate: bool = False
-    negative: bool = False
-
-    @property
-    def end(self) -> int:
-        """One past the last element that the tensor uses, from the beginning of its storage."""
-        if 0 in self.shape:
-            return 0
-        reach = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
-        return self.offset + reach + 1
-
-
-class NumpyType(Standin):
-    """`numpy.dtype(code)`: plain numbers only."""
-
-    def __init__(self, code: object, *_: object) -> None:
-        if not isinstance(code, str) or code not in _NUMPY_CODES:
-            raise Refused(f"the pickle holds a NumPy value of type {quoted(str(code))}", "save plain numbers only")
-        self.dtype: DType = np.dtype(code)
-
-    def build(self, state: object) -> None:
-        if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
-            raise ValueError("a NumPy type without a byte order")
-        if state[1] in "<>":
-            self.dtype = self.dtype.newbyteorder(state[1])
-
-
-class NumpyArray(Standin):
-    """A NumPy array whose bytes are inside the pickle."""
-
-    def __init__(self, *_: object) -> None:
-        self.array: Array | None = None
-
-    def build(self, state: object) -> None:
-        if not isinstance(state, tuple) or len(state) != 5:
-            raise ValueError("a NumPy array without its state")
-        _, shape, kind, fortran, content = state
-        if not isinstance(kind, NumpyType) or not isinstance(content, bytes | bytearray):
-            raise ValueError("a NumPy array of other than plain numbers")
-        flat = np.frombuffer(content, kind.dtype)
-        self.array = flat.reshape(_sizes(shape), order="F" if fortran else "C").astype(kind.dtype.newbyteorder("="))
-
-
-_NUMPY_CODES = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"])
-
-
-def _sizes(value: object) -> tuple[int, ...]:
-    if (
-        not isinstance(value, tuple | list)
-        or len(value) > MAX_DIMENSIONS
-        or not all(type(size) is int and 0 <= size < 2**62 for size in value)
-    ):
-        raise ValueError("sizes or strides that are no short list of non-negative numbers")
-    return tuple(value)
+from twinzoo.converters.files.torch_records import DTYPES, STORAGES, NumpyArray, NumpyType, Storage, Tensor, sizes_of
 
 
 def _tensor(storage: object, offset: object, shape: object, strides: object, *more: object) -> Tensor:
     """torch._utils._rebuild_tensor and _rebuild_tensor_v2(..., requires_grad, hooks, metadata)."""
     if not isinstance(storage, Storage) or not isinstance(offset, int) or offset < 0:
         raise ValueError("a tensor without a storage")
-    sizes, steps = _sizes(shape), _sizes(strides)
+    sizes, steps = sizes_of(shape), sizes_of(strides)
     if len(sizes) != len(steps):
         raise ValueError(f"{len(sizes)} sizes but {len(steps)} strides")
     marks = more[2] if len(more) > 2 and isinstance(more[2], dict) else {}
@@ -247,7 +132,7 @@ def _find(module: str, name: str) -> Stub | None:
         if name in STORAGES:
             return Stub(full, value=DTYPES[STORAGES[name]])
         if name == "UntypedStorage":
-            return Stub(full, value=_BYTES)
+            return Stub(full, value=DTYPES["uint8"])
     return None
 
 
@@ -287,7 +172,7 @@ class Storages:
         _, kind, key, _, count = identity[:5]
         if not isinstance(kind, Stub) or not isinstance(kind.value, np.dtype) or not isinstance(key, str | int):
             raise ValueError("a storage without a type")
-        (size,) = _sizes((count,))
+        (size,) = sizes_of((count,))
         storage = Storage(str(key), kind.value, size)
         known = self.seen.setdefault(storage.key, storage)
         if known.nbytes != storage.nbytes:
@@ -297,7 +182,7 @@ class Storages:
             return storage
         if not isinstance(view, tuple) or len(view) != 3:
             raise ValueError("a storage view without offset and size")
-        offset, size = _sizes(view[1:])
+        offset, size = sizes_of(view[1:])
         if offset + size > count:
             raise ValueError("a storage view that leaves its storage")
         return Storage(storage.key, kind.value, size, offset)

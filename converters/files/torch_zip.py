@@ -2,10 +2,12 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from twinzoo.converters.files import zips
-from twinzoo.converters.files.checkpoint import Checkpoint, quoted
+from twinzoo.converters.files.checkpoint import Checkpoint
+from twinzoo.converters.files.entries import quoted
 from twinzoo.converters.files.source import Order, Source
 from twinzoo.converters.files.state_tree import flatten
 from twinzoo.converters.files.torch_pickles import Storages, load_torch
@@ -32,16 +34,23 @@ def read(path: Path) -> Checkpoint:
     archive.check(pickled)
     storages = Storages()
     root, _ = load_torch(source, pickled.offset, pickled.offset + pickled.size, storages)
-    tensors, metadata = flatten(source, root)
+    tree = flatten(source, root)
     members = {
         key: _stored(archive, f"{folder}data/{key}")
         for key in storages.seen
         if f"{folder}data/{key}" in archive.members
     }
     places = {key: Place(member.offset, member.size) for key, member in members.items()}
-    metadata.update(_metadata(archive, f"{folder}{METADATA}"))
+    metadata = {**tree.metadata, **_metadata(archive, f"{folder}{METADATA}")}
     order = _order(archive, f"{folder}byteorder")
-    return checkpoint(source, NAME, tensors, places, metadata, order, check=lambda key: archive.check(members[key]))
+
+    def check(key: str) -> None:
+        archive.check(members[key])
+
+    def stream(key: str, start: int, end: int) -> Iterator[bytes]:
+        return archive.pieces(members[key], start, end)
+
+    return checkpoint(source, NAME, tree, places, metadata, order, check, stream)
 
 
 def _folder(archive: zips.Archive) -> str:

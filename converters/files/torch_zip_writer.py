@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from twinzoo.converters.files import zips
-from twinzoo.converters.files.checkpoint import Array, DType, Entry
+from twinzoo.converters.files.entries import Array, DType, Entry
 from twinzoo.converters.files.payloads import entries_of, named, payload
-from twinzoo.converters.files.torch_pickles import DTYPES, STORAGES
+from twinzoo.converters.files.torch_records import DTYPES, STORAGES
 from twinzoo.converters.files.torch_zip import METADATA
 
 _FOLDER = "archive"

@@ -11,6 +11,7 @@ _LOOKS: tuple[tuple[int, bytes, str, str], ...] = (  # offset, bytes, what has t
     (257, b"ustar", "is a tar archive", f"unpack it; if torch before 0.1.10 made it, {_TORCH}"),
     (0, b"\x93NUMPY", "is a single NumPy array", "save it by name with numpy.savez"),
     (0, b"\x89HDF", "is an HDF5 file", "save its arrays by name with numpy.savez"),
+    (0, b"{", "is JSON, which holds no tensors", "name the checkpoint itself, or its outermost index"),
     (0, b"\x80", "is a Python pickle that torch.save did not make", _TORCH),
 )
 

@@ -4,18 +4,20 @@ import contextlib
 import os
 import secrets
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
-from twinzoo.converters.files.checkpoint import Array, Checkpoint, Entry, quoted
-from twinzoo.converters.files.formats import Format, formats
-from twinzoo.converters.files.payloads import entries_of, flat_bytes, pieces
+from twinzoo.converters.files.checkpoint import Checkpoint
+from twinzoo.converters.files.entries import Array, Entry, quoted
+from twinzoo.converters.files.format import Format
+from twinzoo.converters.files.formats import formats
+from twinzoo.converters.files.payloads import Run, entries_of, payload
+from twinzoo.converters.files.provenance import Digest, Notes
 from twinzoo.converters.files.source import reason
 from twinzoo.zoo.errors import CheckpointError
 
 
-def write(path: str | Path, tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
+def write(path: str | Path, tensors: Mapping[str, Array], metadata: Mapping[str, str | Digest] | None = None) -> None:
     """Write a checkpoint whose suffix picks the format: .pth .pt .safetensors .ckpt .npz, or a plug-in's.
 
     The old file stays until the new one has been read back and compared bit for bit. A process that is killed leaves
@@ -25,7 +27,7 @@ def write(path: str | Path, tensors: Mapping[str, Array], metadata: Mapping[str,
     path = Path(path)
     format = _format(path)
     notes = dict(metadata or {})
-    if not all(isinstance(key, str) and isinstance(value, str) for key, value in notes.items()):
+    if not all(isinstance(key, str) and isinstance(value, str | Digest) for key, value in notes.items()):
         raise CheckpointError(f"{path}: metadata holds other than strings by name: make each value a str")
     try:
         target = _target(path)
@@ -44,12 +46,14 @@ def write(path: str | Path, tensors: Mapping[str, Array], metadata: Mapping[str,
 
 
 def _format(path: Path) -> Format:
-    known = [format for format in formats() if format.write is not None]
-    for format in known:
-        if path.suffix.lower() in format.suffixes:
-            return format
-    suffixes = " ".join(suffix for format in known for suffix in format.suffixes)
-    raise CheckpointError(f"{path}: no format is written to {path.suffix or 'a name without suffix'}: use {suffixes}")
+    suffixes: list[str] = []
+    for format in formats():
+        if format.write is not None:
+            if path.suffix.lower() in format.suffixes:
+                return format
+            suffixes += format.suffixes
+    what = path.suffix or "a name without suffix"
+    raise CheckpointError(f"{path}: no format is written to {what}: use {' '.join(suffixes)}")
 
 
 def _target(path: Path) -> Path:
@@ -64,31 +68,40 @@ def _target(path: Path) -> Path:
     return target
 
 
-def _write(format: Format, temporary: Path, tensors: Mapping[str, Array], metadata: dict[str, str]) -> None:
+def _write(format: Format, temporary: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str | Digest]) -> None:
     assert format.write is not None
     entries = entries_of(tensors)
     if not entries:
         raise CheckpointError("there are no tensors to write: check where they should have come from")
-    format.write(temporary, tensors, metadata)
-    _sync(temporary)
+    with ThreadPoolExecutor(1) as pool:
+        format.write(temporary, tensors, Notes(metadata if format.metadata else {}, pool))
+        synced = pool.submit(_sync, temporary)
+        _compare(_written(format, temporary), tensors, entries)
+        synced.result()
+
+
+def _written(format: Format, temporary: Path) -> Checkpoint:
     try:
-        written = format.read(temporary)
+        return format.read(temporary)
     except CheckpointError as error:
         raise CheckpointError(f"what was written cannot be read back: {error}") from error
-    _compare(written, tensors, entries)
 
 
 def _compare(written: Checkpoint, tensors: Mapping[str, Array], entries: dict[str, Entry]) -> None:
     if dict(written.entries) != entries:
         raise CheckpointError("what was read back has other names, shapes or types: report this, nothing was replaced")
     for name, entry in entries.items():
-        wanted = flat_bytes(tensors[name], name, entry)
-        found = flat_bytes(written[name], name, entry)
-        both = zip(pieces(wanted, tensors), pieces(found, written), strict=True)
-        if not all(np.array_equal(np.frombuffer(a, np.uint8), np.frombuffer(b, np.uint8)) for a, b in both):
+        wanted = Run(payload(tensors, name, entry))
+        if not all(_begins(wanted, piece) for piece in written.pieces(name)) or not wanted.ended():
             raise CheckpointError(
                 f"tensor {quoted(name)} read back with other values: check the disk, nothing was replaced"
             )
+
+
+def _begins(wanted: Run, found: bytes) -> bool:
+    """Whether these are the next bytes of the run."""
+    parts = list(wanted.take(len(found)))
+    return (parts[0] if len(parts) == 1 else b"".join(parts)) == found
 
 
 def _sync(path: Path) -> None:

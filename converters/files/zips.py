@@ -6,12 +6,13 @@ A member is usable where it is: stored without compression, inside the file, and
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from twinzoo.converters.files.checkpoint import printable, quoted
+from twinzoo.converters.files.checkpoint import CHUNK
+from twinzoo.converters.files.entries import printable, quoted
 from twinzoo.converters.files.source import Source
 
 MAGIC = b"PK\x03\x04"
@@ -117,6 +118,24 @@ class Archive:
             raise self._bad_checksum(member)
         self._checked.add(member.name)
 
+    def pieces(self, member: Member, start: int, end: int) -> Iterator[bytes]:
+        """The bytes from one offset to another of a stored member's content; its checksum is compared as they pass."""
+        where = [(member.offset + start, member.offset + end)]
+        if start > CHUNK or end != member.size or member.name in self._checked or not self._has_crc:
+            self.check(member)
+            yield from self.source.pieces(where)
+            return
+        crc = zlib.crc32(self.source.data[member.offset : member.offset + start])
+
+        def add(piece: bytes) -> None:
+            nonlocal crc
+            crc = zlib.crc32(piece, crc)
+
+        yield from self.source.pieces(where, add)
+        if crc != member.crc:
+            raise self._bad_checksum(member)
+        self._checked.add(member.name)
+
     def unpack(self, member: Member, limit: int | None = None) -> bytes:
         """The content, or at most its first `limit` bytes; the checksum is compared where it is complete."""
         size = member.size if limit is None else min(limit, member.size)
@@ -141,7 +160,7 @@ class Writer:
     """Writes members uncompressed, each beginning at a multiple of ALIGNMENT."""
 
     def __init__(self, path: Path) -> None:
-        self._stream = path.open("wb")
+        self._stream = path.open("r+b")
         self._archive = zipfile.ZipFile(self._stream, "w", zipfile.ZIP_STORED, allowZip64=True)
 
     def __enter__(self) -> "Writer":
@@ -157,7 +176,7 @@ class Writer:
             self._archive.fp = None  # after a failure, such as a full disk: leave the directory unwritten
             self._stream.close()
 
-    def add(self, name: str, size: int, parts: "Iterable[bytes | memoryview]") -> None:
+    def add(self, name: str, size: int, parts: Iterable[bytes]) -> None:
         info = zipfile.ZipInfo(name)
         large = size > _LARGE
         start = self._stream.tell() + _LOCAL.size + len(name.encode()) + 4 + (_ZIP64_EXTRA if large else 0)

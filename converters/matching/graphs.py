@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from twinzoo.converters.forms import plain
 from twinzoo.converters.graph import UNSEEN, Graph
 from twinzoo.converters.matching.colours import OneWay, one_way, refine
 from twinzoo.converters.matching.isomorphism import Overlay, overlay
@@ -35,14 +36,18 @@ class GraphMatch:
     operations: dict[int, int] = field(default_factory=dict)
 
 
-def match_graphs(source: Graph, target: Graph) -> GraphMatch:
-    """Lay the source's graph on the target's, with as much detail as both have in common."""
+def match_graphs(source: Graph, target: Graph, anchors: Mapping[str, str] | None = None) -> GraphMatch:
+    """Lay the source's graph on the target's, with as much detail as both have in common.
+
+    Args:
+        anchors: source layers whose target layer is given.
+    """
     for detail in Detail:
-        a, b = views(source, target, detail)
+        a, b = views(source, target, detail, anchors)
         found = overlay(a, b, refine(a, b))
         if found is not None:
             return _whole(a, b, found, exact=detail is Detail.ALL)
-    return _partial(*views(source, target, Detail.LAYERS))
+    return _partial(*views(source, target, Detail.LAYERS, anchors))
 
 
 def _whole(a: View, b: View, found: Overlay, *, exact: bool) -> GraphMatch:
@@ -137,5 +142,5 @@ def _by_signature(graph: Graph, done: set[str]) -> dict[object, list[str]]:
     groups: dict[object, list[str]] = {}
     for name, layer in graph.layers.items():
         if name not in done:
-            groups.setdefault(layer.signature, []).append(name)
+            groups.setdefault(plain(layer).signature, []).append(name)
     return groups

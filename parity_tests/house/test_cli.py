@@ -27,6 +27,7 @@ def test_models_lists_everything() -> None:
     done = twinzoo("models")
     assert done.returncode == 0
     assert done.stderr == ""
+    registry.load()
     assert {line.split()[0] for line in done.stdout.splitlines()[2:]} == registry.MODELS.keys() | registry.LOSSES.keys()
 
 
@@ -42,7 +43,8 @@ def test_show_prints_a_table_and_json() -> None:
         (["show", "unet,depth=0"], "unet: depth=0: must be an integer >= 2"),
         (["show", "unet,deep=3"], "unet: 'deep=3': must be option=value with one of in_channels"),
         (["inspect", "nowhere.pth"], "nowhere.pth: cannot be read: no such file"),
-        (["convert", "a.pth"], "Missing argument 'DESTINATION'"),
+        (["inspect", "nowhere.pth", "nothing.pth"], "nowhere.pth: cannot be read: no such file"),
+        (["convert", "a.pth"], "Missing argument 'SOURCE...'"),
         (["frobnicate"], "No such command 'frobnicate'"),
         (["check"], "give a NAME or --all"),
         (["check", "aodnet", "--ports", "torch"], "--ports torch: give two ports"),
@@ -98,10 +100,31 @@ def test_inspect_shows_layers_and_what_fits(tmp_path: Path) -> None:
     files.write(tmp_path / "a.pth", state)
     done = twinzoo("inspect", tmp_path / "a.pth", "--json", tmp_path / "a.json")
     assert done.returncode == 0
+    assert done.stderr == ""
     assert "layers: 5 conv2d" in done.stdout
     assert "fits: aodnet (twinzoo naming)" in done.stdout
-    assert "warning: conv2.bias has 1 values that are NaN or infinite" in done.stdout
+    assert "warning: conv2.bias: 1 NaN of 3 values: everything that they reach" in done.stdout
     assert json.loads((tmp_path / "a.json").read_text())["fits"] == ["aodnet (twinzoo naming)"]
+    keys = twinzoo("inspect", tmp_path / "a.pth", "--keys", "--no-stats").stdout
+    assert keys.splitlines()[4].split()[0] == "conv1.weight"
+    assert "warning" not in keys
+
+
+def test_inspect_of_two_files_ends_with_1_where_they_differ(tmp_path: Path) -> None:
+    state = initial_state(registry.spec("aodnet"))
+    files.write(tmp_path / "a.pth", state)
+    files.write(tmp_path / "b.ckpt", state)
+    same = twinzoo("inspect", tmp_path / "a.pth", tmp_path / "b.ckpt", "--json", tmp_path / "c.json")
+    assert (same.returncode, same.stderr) == (0, "")
+    assert same.stdout.endswith("same: 10 tensors, 1,761 values, bit for bit\n")
+    assert json.loads((tmp_path / "c.json").read_text())["same"] is True
+    state["conv2.bias"] = state["conv2.bias"] + np.float32(0.5)
+    files.write(tmp_path / "b.ckpt", state)
+    other = twinzoo("inspect", tmp_path / "a.pth", tmp_path / "b.ckpt")
+    assert other.returncode == 1
+    assert other.stdout.splitlines()[-1].startswith("differs: 1 of 10 tensors, 3 of 1,761 values by up to 0.5")
+    wrong = twinzoo("inspect", tmp_path / "a.pth", tmp_path / "b.ckpt", "--keys")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
 
 
 def test_ports_lists_the_reference() -> None:

@@ -48,7 +48,8 @@ def violations(folder: str, path: Path) -> list[str]:
         if parts[0] in FRAMEWORKS:
             own = (place, parts[0]) in FRAMEWORK_FOLDERS
             lazy = any(place.startswith(home) for home in LAZY_FRAMEWORKS)
-            if (place, parts[0]) not in LIVE_FOLDERS and (at_top or not (own or lazy)):
+            live = any(f"{place}/".startswith(f"{home}/") and parts[0] == name for home, name in LIVE_FOLDERS)
+            if not live and (at_top or not (own or lazy)):
                 found.append(f"{path.relative_to(ROOT)}: {name}")
         if folder == "zoo" and parts[0] not in {"twinzoo", *ZOO_LIBRARIES, *sys.stdlib_module_names}:
             found.append(f"{path.relative_to(ROOT)}: {name}")

@@ -55,5 +55,7 @@ def test_srgan_is_inspected() -> None:
 def test_lpips_heads_are_inspected(net: str, heads: int) -> None:
     found = inspect(DATA / "checkpoints" / f"lpips_lin_{net}.pth")
     assert len(found.tensors) == heads
-    assert all(tensor.minimum >= 0 for tensor in found.tensors)
+    lowest = [tensor.statistics.minimum for tensor in found.tensors if tensor.statistics]
+    assert len(lowest) == heads
+    assert all(value is not None and value >= 0 for value in lowest)
     assert found.warnings == []

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from parity_tests.zoo.published import file_keys, published_keys
 from twinzoo.zoo import registry
 from twinzoo.zoo.errors import SpecError
-from twinzoo.zoo.naming import ExtraKey, extra_keys, file_keys, prefixes, published_keys
+from twinzoo.zoo.naming import prefixes
 from twinzoo.zoo.spec.show import parameter_count
 
 JUNYANZ = "junyanz/pytorch-CycleGAN-and-pix2pix"
@@ -225,30 +226,19 @@ def test_every_parameter_has_one_key() -> None:
         assert len(set(keys.values())) == len(keys)
 
 
-def test_extra_keys_of_a_batch_norm() -> None:
+def test_a_batch_norm_has_a_counter() -> None:
     spec = registry.spec("unet", width=4)
-    extra = extra_keys(spec, JUNYANZ)
-    assert extra["model.model.1.model.2.num_batches_tracked"] == ExtraKey("down2_norm", (), current=True)
+    extra = file_keys(spec, JUNYANZ).keys() - set(published_keys(spec, JUNYANZ).values())
+    assert "model.model.1.model.2.num_batches_tracked" in extra
     assert len(extra) == 13
-    assert all(key.current for key in extra.values())
-
-
-def test_extra_keys_of_the_files_of_2017() -> None:
-    spec = registry.spec("resnet_generator", width=8, blocks=1)
-    extra = extra_keys(spec, JUNYANZ)
-    assert extra["model.2.running_mean"] == ExtraKey("stem_norm", (8,), current=False)
-    assert extra["model.10.conv_block.6.running_var"] == ExtraKey("block1_norm2", (32,), current=False)
-    assert extra["model.15.num_batches_tracked"] == ExtraKey("up2_norm", (), current=False)
-    assert len(extra) == 7 * 3
-    assert not set(extra) & set(file_keys(spec, JUNYANZ))
 
 
 def test_an_unknown_naming_is_refused() -> None:
     with pytest.raises(SpecError) as caught:
-        published_keys(registry.spec("vgg16", width=4, hidden=8), "timm")
+        prefixes(registry.spec("vgg16", width=4, hidden=8), "timm")
     assert str(caught.value) == "vgg16: naming 'timm': must be one of torchvision"
     with pytest.raises(SpecError, match="^l1: naming 'timm': must be one of none$"):
-        published_keys(registry.spec("l1"), "timm")
+        prefixes(registry.spec("l1"), "timm")
 
 
 def test_a_naming_that_leaves_out_a_layer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,4 +246,4 @@ def test_a_naming_that_leaves_out_a_layer_is_refused(monkeypatch: pytest.MonkeyP
     broken = registry.Entry("aodnet", "model", found.draw, found.paper, found.init, {"half": lambda: {"conv1": "c1"}})
     monkeypatch.setitem(registry.MODELS, "aodnet", broken)
     with pytest.raises(SpecError, match=r"^aodnet: naming 'half': has no name for conv2 \(conv2d\)$"):
-        published_keys(registry.spec("aodnet"), "half")
+        prefixes(registry.spec("aodnet"), "half")

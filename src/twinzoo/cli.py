@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from twinzoo import __version__
+from twinzoo.commands.convert import convert
+from twinzoo.commands.inspect import inspect
+from twinzoo.commands.options import JSON
 
 if TYPE_CHECKING:
     from twinzoo.parity.report import ParityReport
-
-_JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result as JSON too.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -71,71 +70,13 @@ def ports() -> None:
 
 
 @cli.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path))
-@_JSON
-def inspect(checkpoint: Path, json_path: Path | None) -> None:
-    """Show what is in a checkpoint."""
-    from twinzoo.converters.inspect import inspect as look
-
-    found = look(checkpoint)
-    click.echo(str(found))
-    _write_json(json_path, json.dumps(found.to_dict(), indent=1))
-
-
-@cli.command()
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--model", metavar="NAME[,OPTION=VALUE...]", help="The model of the zoo that the checkpoint belongs to.")
-@click.option("--target", metavar="PKG.MOD:FACTORY", help="A function that makes the module or cell to fill instead.")
-@click.option("--naming", help="Write the published naming of this name, rather than the spec's.")
-@click.option("--allow", multiple=True, metavar="PATTERN", help="Keys that may be missing or unused; repeatable.")
-@_JSON
-def convert(
-    source: Path,
-    destination: Path,
-    model: str | None,
-    target: str | None,
-    naming: str | None,
-    allow: tuple[str, ...],
-    json_path: Path | None,
-) -> None:
-    """Convert a checkpoint.
-
-    The suffix of DESTINATION picks the format: .pth .safetensors .ckpt .npz.
-    Without --model or --target the keys are kept and only the format changes.
-    """
-    from twinzoo.converters.convert import convert as run
-    from twinzoo.converters.live import framework_of, live
-    from twinzoo.zoo.errors import ConversionError
-    from twinzoo.zoo.text import spec_from_text
-
-    if model and target:
-        raise click.UsageError("--model and --target: give one of them")
-    goal: Any = None
-    if model:
-        goal = spec_from_text(model)
-    elif target:
-        goal = _factory(target)
-    if target and not framework_of(goal):
-        raise ConversionError(f"--target {target}: made a {type(goal).__name__}, must be an nn.Module or an nn.Cell")
-    if target:
-        result = run(source, goal, allow=allow)
-        run(live(goal).arrays_of(goal), None, destination)
-    else:
-        result = run(source, goal, destination, allow=allow, naming=naming)
-    click.echo(str(result))
-    click.echo(f"wrote {destination}")
-    _write_json(json_path, result.to_json())
-
-
-@cli.command()
 @click.argument("name", metavar="NAME[,OPTION=VALUE...]", required=False)
 @click.option("--all", "every", is_flag=True, help="Check every model and loss, at its small test size.")
 @click.option("--ports", "names", default="torch,mindspore", show_default=True, help="The two sides, comma-separated.")
 @click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint, rather than seeded initial weights.")
 @click.option("--size", type=click.IntRange(min=1), help="Height and width of the random inputs.")
 @click.option("--seed", default=0, show_default=True, help="Seed of weights and inputs.")
-@_JSON
+@JSON
 @click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write the report as a web page too.")
 def check(
     name: str | None,
@@ -210,26 +151,8 @@ def demo(weights_dir: Path | None, output: Path, tamper: bool) -> None:
     raise SystemExit(0 if ok else 1)
 
 
-def _factory(reference: str) -> Any:
-    """Call `pkg.mod:factory`, looked for in the working directory too."""
-    from twinzoo.zoo.errors import TwinzooError
-
-    module, colon, name = reference.partition(":")
-    if not colon:
-        raise click.UsageError(f"{reference}: must be of the form pkg.mod:factory")
-    sys.path.insert(0, "")
-    try:
-        made = getattr(importlib.import_module(module), name)()
-    except Exception as error:  # a stranger's module may raise anything; the user needs the cause in one line
-        raise TwinzooError(f"{reference}: {type(error).__name__}: {error}") from error
-    return made
-
-
-def _write_json(path: Path | None, text: str) -> None:
-    from twinzoo.zoo.files import write_text
-
-    if path:
-        write_text(path, text + "\n")
+cli.add_command(convert)
+cli.add_command(inspect)
 
 
 def main() -> None:

@@ -2,39 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from torch import nn
 
-import ml_dtypes
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
+from twinzoo.converters.live import Array, Inputs, Trace
+from twinzoo.converters.live.inputs import named_inputs, smallest_inputs
+from twinzoo.converters.live.torch.arguments import arguments_of, call, tensors_for
+from twinzoo.converters.live.torch.arrays import array_of
+from twinzoo.converters.live.torch.calls import named_tensors
+from twinzoo.converters.live.torch.layering import Layers
+from twinzoo.converters.live.torch.recording import Recording
+from twinzoo.converters.live.torch.state import aliases_of, arrays_of, assign, check_values, tensors_of
+from twinzoo.converters.live.torch.unchanged import unchanged
+from twinzoo.converters.live.torch.watching import Watch
 from twinzoo.zoo.errors import ConversionError
 
-Array = NDArray[Any]
+__all__ = ["aliases_of", "arrays_of", "assign", "trace"]
 
 
-def arrays_of(model: torch.nn.Module) -> dict[str, Array]:
-    """The state by the module's own names, buffers included, as copies."""
-    return {name: array_of(tensor) for name, tensor in model.state_dict().items()}
+def trace(model: nn.Module, inputs: Inputs | tuple[Array, ...] | None = None, *, values: bool = False) -> Trace:
+    """Run the module once in eval mode without gradients, and leave it as it was.
 
-
-def array_of(tensor: torch.Tensor) -> Array:
-    """A tensor's values as a copy, bfloat16 too."""
-    tensor = tensor.detach().cpu().contiguous()
-    if tensor.dtype == torch.bfloat16:
-        return np.array(tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16))
-    return np.array(tensor.numpy())
-
-
-def assign(model: torch.nn.Module, state: Mapping[str, Array]) -> None:
-    """Set the named tensors of a live model; others stay as they are.
+    Args:
+        inputs: by name or by position; without them the smallest that the module accepts is looked for.
+        values: whether the first output of each operation is kept.
 
     Raises:
-        ConversionError: the framework did not take one of them.
+        ConversionError: the module does not run on them, or nothing was found that it runs on.
     """
-    tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.items()}
-    rejected = model.load_state_dict(tensors, strict=False).unexpected_keys
-    if rejected:
-        raise ConversionError(f"{type(model).__name__} did not take {', '.join(rejected)}")
+    check_values(model)
+    aliases, tensors = aliases_of(model), tensors_of(model)
+    layers = Layers(model, {name: tensor for name, tensor in tensors.items() if name not in aliases})
+    arguments = arguments_of(model)
+    with unchanged(model):
+        if inputs is None:
+            given: Inputs = smallest_inputs(
+                arguments.required or arguments.rest,
+                layers.listed(),
+                lambda tried: call(model, tensors_for(model, tried)),
+                (Exception,),
+            )
+        else:
+            given = named_inputs(arguments.names, inputs, arguments.required, *arguments.rest)
+        recording = Recording(
+            layers, {name: (tensors[name], aliases.get(name, name)) for name in tensors}, values=values
+        )
+        return _traced(model, recording, given)
+
+
+def _traced(model: nn.Module, recording: Recording, inputs: Inputs) -> Trace:
+    title = type(model).__name__
+    tensors = tensors_for(model, inputs)
+    for index, (name, tensor) in enumerate(named_tensors(tensors)):
+        recording.add_input(name, index, tensor)
+    watch = Watch(recording, model)
+    try:
+        with watch.hooks(), watch:
+            result = call(model, tensors)
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), "")
+        shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in named_tensors(tensors)) or "no inputs"
+        raise ConversionError(f"{title} does not run on {shapes}: {type(error).__name__}: {reason}") from error
+    outputs = dict(named_tensors(result))
+    for index, (name, tensor) in enumerate(outputs.items()):
+        recording.add_output(name, index, tensor)
+    graph, kept = recording.graph(title)
+    return Trace(graph, inputs, {name: array_of(tensor) for name, tensor in outputs.items()}, kept)

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from twinzoo.converters.files import mindspore_ckpt, protobuf, read, write
+from parity_tests.converters.files.hostile import read_all
+from twinzoo.converters.files import Lazy, carried, mindspore_ckpt, protobuf, read, write
 from twinzoo.zoo.errors import CheckpointError
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -117,6 +118,18 @@ def test_slices_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert all(np.array_equal(checkpoint[name], table[name]) for name in table)
 
 
+def test_slices_that_split_an_element(tmp_path: Path) -> None:
+    content = np.arange(100, dtype=np.float32).tobytes()
+    parts = (content[:7], content[7:8], content[8:250], content[250:])
+    (tmp_path / "x.ckpt").write_bytes(b"".join(message("a", (100,), "Float32", part) for part in parts))
+    assert read_all(tmp_path / "x.ckpt") == {"a": content}
+    half = carried(
+        read(tmp_path / "x.ckpt"), "a", dtype=np.dtype(np.float16), change=lambda run: run.astype(np.float16)
+    )
+    write(tmp_path / "y.ckpt", Lazy({"a": half}))
+    assert read(tmp_path / "y.ckpt")["a"].tolist() == list(range(100))
+
+
 def test_a_scalar_may_have_the_dim_0(tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
     path.write_bytes(message("s", (0,), "Float32", np.float32(2).tobytes()) + message("e", (0,), "Float32", b""))
@@ -153,7 +166,7 @@ HALF = message("a", (2,), "Float32", b"abcd")
 def test_what_is_wrong_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / "x.ckpt").write_bytes(content)
     with pytest.raises(CheckpointError, match=f"x.ckpt: .*(?:{problem}).*: ") as caught:
-        dict(read(tmp_path / "x.ckpt"))
+        read_all(tmp_path / "x.ckpt")
     assert "\n" not in str(caught.value)
 
 

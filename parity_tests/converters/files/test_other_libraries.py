@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,28 @@ def test_the_library_reads_our_safetensors(tmp_path: Path, tensors: Tensors) -> 
     assert struct.unpack("<Q", content[:8])[0] % 8 == 0
     for name, array in read(tmp_path / "x.safetensors").items():
         assert array.flags.aligned, name
+
+
+def test_safetensors_keep_the_order_as_far_as_alignment_lets_them(tmp_path: Path) -> None:
+    def order(*types: str) -> str:
+        tensors = {f"{n}": np.ones(1, code) for n, code in enumerate(types)}
+        write(tmp_path / "x.safetensors", tensors)
+        checkpoint = read(tmp_path / "x.safetensors")
+        assert all(array.flags.aligned for array in checkpoint.values())
+        return " ".join(checkpoint)
+
+    assert order("f4", "f4", "f4", "f4") == "0 1 2 3"
+    assert order("f4", "f4", "i8", "f4") == "0 1 2 3"
+    assert order("f4", "i8", "f4", "f4") == "0 2 1 3", "the wide one waits for the next place that fits"
+    assert order("f4", "i8", "i8", "f4", "f4") == "0 3 1 2 4"
+    assert order("f4", "f4", "f4", "i8") == "3 0 1 2", "it would wait for ever"
+
+
+def test_a_large_safetensors_file_of_mixed_types_is_written_soon(tmp_path: Path) -> None:
+    tensors = {f"{n}": np.ones(1, "f4" if n == 0 else "i8") for n in range(5_000)} | {"last": np.ones(1, "f4")}
+    begin = time.process_time()
+    write(tmp_path / "x.safetensors", tensors)
+    assert time.process_time() - begin < 2
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

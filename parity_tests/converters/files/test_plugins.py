@@ -40,15 +40,15 @@ RAW = Format("raw", (".raw",), lambda head, path: head.startswith(b"RAW!"), _rea
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Puts entry points in the place of the installed ones."""
-    module = importlib.import_module("twinzoo.converters.files.formats")
+    module = importlib.import_module("twinzoo.converters.files.plugins")
 
     def set_points(**points: object) -> None:
         found = [Point(name, value) for name, value in points.items()]
         monkeypatch.setattr(module, "entry_points", lambda group: found if group == "twinzoo.formats" else [])
-        module._plugins.cache_clear()
+        module.plugins.cache_clear()
 
     yield set_points
-    module._plugins.cache_clear()
+    module.plugins.cache_clear()
 
 
 def test_a_plugin_is_a_format_like_ours(install: Callable[..., None], tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
 """Matching: known namings, what only one place fits, order where numbering vouches for it, and refusals elsewhere."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from twinzoo.converters.layers import Shape, layers_of, numbered_upwards, unwrapped
-from twinzoo.converters.match import Match, change_of_shape, match
-from twinzoo.converters.targets import file_keys, keys_target, published, spec_target
+from twinzoo.converters.matching.find import Finder
+from twinzoo.converters.matching.tensors import Match
+from twinzoo.converters.sides import Side, spec_side
+from twinzoo.converters.targets import file_keys, published
 from twinzoo.zoo import registry
 from twinzoo.zoo.spec.vocabulary import native_extras, native_names
 
@@ -34,16 +39,23 @@ def published_shapes(name: str, options: dict[str, object]) -> tuple[dict[str, S
     return {key: shapes[name] for name, key in keys.items()}, {key: name for name, key in keys.items()}
 
 
-def complete(found: Match) -> bool:
-    return not (found.missing or found.unused or found.ambiguous)
+def keys(shapes: Mapping[str, Shape]) -> Side:
+    """A side of which only keys and shapes are known."""
+    layers = layers_of(shapes)
+    names = {"target": {name: name for name in layers}}
+    return Side("keys", layers, dict.fromkeys(shapes, np.dtype(np.float32)), namings=names)
+
+
+def found_in(shapes: Mapping[str, Shape], target: Side, allow: tuple[str, ...] = ()) -> Match:
+    return Finder(keys(shapes), target, allow).find()
 
 
 @pytest.mark.parametrize(("name", "options"), MODELS)
 @pytest.mark.parametrize("wrapper", ["", "module.", "module.model."])
 def test_published_names_find_their_places(name: str, options: dict[str, object], wrapper: str) -> None:
     shapes, places = published_shapes(name, options)
-    found = match({wrapper + key: shape for key, shape in shapes.items()}, spec_target(registry.spec(name, **options)))
-    assert complete(found)
+    found = found_in({wrapper + key: shape for key, shape in shapes.items()}, spec_side(registry.spec(name, **options)))
+    assert found.complete()
     assert {p.source.removeprefix(wrapper): p.target for p in found.pairs} == {
         key: place for key, place in places.items() if not key.endswith("num_batches_tracked")
     }
@@ -54,8 +66,8 @@ def test_published_names_find_their_places(name: str, options: dict[str, object]
 def test_mindspore_names_find_their_places(name: str, options: dict[str, object]) -> None:
     spec = registry.spec(name, **options)
     native = native_names(spec, "mindspore")
-    found = match({native[n]: p.shape for n, p in spec.params.items()}, spec_target(spec))
-    assert complete(found)
+    found = found_in({native[n]: p.shape for n, p in spec.params.items()}, spec_side(spec))
+    assert found.complete()
     assert {p.source: p.target for p in found.pairs} == {native[n]: n for n in spec.params}
 
 
@@ -65,8 +77,8 @@ def test_numbered_strange_names_are_matched_by_order(name: str, options: dict[st
     spec = registry.spec(name, **options)
     layers = {n: f"stage{i // 3}.op{i}" for i, n in enumerate(dict.fromkeys(k.rpartition(".")[0] for k in spec.params))}
     shapes = {f"{layers[n.rpartition('.')[0]]}.{n.rpartition('.')[2]}": p.shape for n, p in spec.params.items()}
-    found = match(shapes, spec_target(spec))
-    assert complete(found)
+    found = found_in(shapes, spec_side(spec))
+    assert found.complete()
     assert [p.target for p in found.pairs if p.source.startswith("stage0.op0.")] == [
         n for n in spec.params if n.startswith(next(iter(layers)) + ".")
     ]
@@ -80,20 +92,20 @@ def test_layers_that_only_a_random_name_tells_apart_are_refused() -> None:
     layers = dict.fromkeys(k.rpartition(".")[0] for k in spec.params)
     names = {layer: "".join(rng.choice(list("abcdefgh"), 8)) for layer in layers}
     shapes = {f"{names[n.rpartition('.')[0]]}.{n.rpartition('.')[2]}": p.shape for n, p in spec.params.items()}
-    found = match(shapes, spec_target(spec))
+    found = found_in(shapes, spec_side(spec))
     assert {tie.targets for tie in found.ambiguous} == {
         ("conv3_2", "conv3_3"),
         ("conv4_2", "conv4_3", "conv5_1", "conv5_2", "conv5_3"),
     }
-    assert not complete(found)
+    assert not found.complete()
 
 
 def test_a_pair_defined_in_the_wrong_order_is_refused() -> None:
     """Two equal convolutions, the second defined first: a zip by shape would swap them and call it success."""
-    target = keys_target("target", {"conv1.weight": (4, 4, 3, 3), "conv2.weight": (4, 4, 3, 3)})
-    found = match({"b2.weight": (4, 4, 3, 3), "b1.weight": (4, 4, 3, 3)}, target)
+    target = keys({"conv1.weight": (4, 4, 3, 3), "conv2.weight": (4, 4, 3, 3)})
+    found = found_in({"b2.weight": (4, 4, 3, 3), "b1.weight": (4, 4, 3, 3)}, target)
     assert [tie.sources for tie in found.ambiguous] == [("b2", "b1")]
-    assert complete(match({"b1.weight": (4, 4, 3, 3), "b2.weight": (4, 4, 3, 3)}, target))
+    assert found_in({"b1.weight": (4, 4, 3, 3), "b2.weight": (4, 4, 3, 3)}, target).complete()
 
 
 def test_numbered_layers_that_come_in_another_order_as_a_whole_are_refused() -> None:
@@ -105,14 +117,14 @@ def test_numbered_layers_that_come_in_another_order_as_a_whole_are_refused() -> 
     names = {layer: f"layers.{i}" for i, layer in enumerate(outermost_first)}
     ordered = sorted(spec.params, key=lambda k: outermost_first.index(k.rpartition(".")[0]))
     shapes = {f"{names[k.rpartition('.')[0]]}.{k.rpartition('.')[2]}": spec.params[k].shape for k in ordered}
-    found = match(shapes, spec_target(spec))
+    found = found_in(shapes, spec_side(spec))
     assert any("as a whole" in tie.reason for tie in found.ambiguous)
-    assert not complete(found)
+    assert not found.complete()
 
 
 def test_a_target_whose_own_order_is_not_numbered_is_refused() -> None:
-    target = keys_target("target", {"up.weight": (4, 4, 3, 3), "down.weight": (4, 4, 3, 3)})
-    found = match({"b1.weight": (4, 4, 3, 3), "b2.weight": (4, 4, 3, 3)}, target)
+    target = keys({"up.weight": (4, 4, 3, 3), "down.weight": (4, 4, 3, 3)})
+    found = found_in({"b1.weight": (4, 4, 3, 3), "b2.weight": (4, 4, 3, 3)}, target)
     assert "target" in found.ambiguous[0].reason
 
 
@@ -120,27 +132,27 @@ def test_a_target_whose_own_order_is_not_numbered_is_refused() -> None:
 def test_a_missing_tensor_is_named(lost: str) -> None:
     shapes, places = published_shapes("vgg16", {})
     del shapes[lost]
-    found = match(shapes, spec_target(registry.spec("vgg16")))
+    found = found_in(shapes, spec_side(registry.spec("vgg16")))
     assert found.missing == [places[lost]]
     assert found.unused == []
 
 
 def test_a_left_over_tensor_is_named() -> None:
     shapes, _ = published_shapes("aodnet", {})
-    found = match(shapes | {"extra.weight": (3,)}, spec_target(registry.spec("aodnet")))
+    found = found_in(shapes | {"extra.weight": (3,)}, spec_side(registry.spec("aodnet")))
     assert found.unused == ["extra.weight"]
 
 
 def test_a_tensor_of_the_wrong_shape_is_missing_and_unused() -> None:
     shapes, _ = published_shapes("aodnet", {})
-    found = match(shapes | {"e_conv2.bias": (4,)}, spec_target(registry.spec("aodnet")))
+    found = found_in(shapes | {"e_conv2.bias": (4,)}, spec_side(registry.spec("aodnet")))
     assert (found.missing, found.unused) == (["conv2.bias"], ["e_conv2.bias"])
 
 
 def test_allowed_leftovers_do_not_hinder() -> None:
     shapes, _ = published_shapes("vgg16", {})
-    target = spec_target(registry.spec("vgg16", taps=("relu3_3",)))
-    found = match(shapes, target, ("classifier.*", "features.*"))
+    target = spec_side(registry.spec("vgg16", taps=("relu3_3",)))
+    found = found_in(shapes, target, ("classifier.*", "features.*"))
     assert found.open(("classifier.*", "features.*")) == ([], [])
     assert len(found.pairs) == 14
     assert found.open(("classifier.*",))[1] != []
@@ -150,28 +162,26 @@ def test_statistics_of_an_old_instance_norm_are_dropped_with_a_reason() -> None:
     spec = registry.spec("resnet_generator")
     shapes, places = published_shapes("resnet_generator", {})
     old = {f"model.2.{role}": (64,) for role in ("running_mean", "running_var")}
-    found = match(shapes | old, spec_target(spec))
-    assert complete(found)
+    found = found_in(shapes | old, spec_side(spec))
+    assert found.complete()
     assert len(found.pairs) == len(places)
     assert set(found.dropped) == set(old)
-    assert match(shapes | {"model.99.running_mean": (64,)}, spec_target(spec)).unused == ["model.99.running_mean"]
+    assert found_in(shapes | {"model.99.running_mean": (64,)}, spec_side(spec)).unused == ["model.99.running_mean"]
 
 
 def test_two_namings_that_disagree_are_a_tie() -> None:
-    target = keys_target("target", {"a1.weight": (3,), "a2.weight": (3,)})
-    swapped = type(target)(target.title, target.slots, {**target.namings, "swapped": {"a1": "a2", "a2": "a1"}})
-    found = match({"a1.weight": (3,), "a2.weight": (3,)}, swapped)
+    target = keys({"a1.weight": (3,), "a2.weight": (3,)})
+    swapped = replace(target, namings={**target.namings, "swapped": {"a1": "a2", "a2": "a1"}})
+    found = found_in({"a1.weight": (3,), "a2.weight": (3,)}, swapped)
     assert "disagree" in found.ambiguous[0].reason
 
 
 def test_conv1d_with_and_without_the_extra_axis() -> None:
-    target = keys_target("target", {"conv.weight": (8, 4, 5)})
-    assert match({"conv.weight": (8, 4, 1, 5)}, target).pairs
-    assert change_of_shape((8, 4, 1, 5), (8, 4, 5)) == "axis 2 removed"
-    target = keys_target("target", {"conv.weight": (8, 4, 1, 1)})
-    assert match({"conv.weight": (8, 4, 1)}, target).pairs
-    assert change_of_shape((8, 4, 1), (8, 4, 1, 1)) == "axis 2 added"
-    assert match({"conv.weight": (8, 4, 5, 1)}, keys_target("target", {"conv.weight": (8, 4, 5)})).missing
+    target = keys({"conv.weight": (8, 4, 5)})
+    assert found_in({"conv.weight": (8, 4, 1, 5)}, target).pairs
+    target = keys({"conv.weight": (8, 4, 1, 1)})
+    assert found_in({"conv.weight": (8, 4, 1)}, target).pairs
+    assert found_in({"conv.weight": (8, 4, 5, 1)}, keys({"conv.weight": (8, 4, 5)})).missing
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,324 @@
+"""Which tensors make a layer: reparametrized, functional, shared, open, and those of modules that are one operation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+from torch.nn.utils import parametrizations  # noqa: E402
+
+from twinzoo.converters.graph import Graph, Operation  # noqa: E402
+from twinzoo.converters.live.torch.model import trace  # noqa: E402
+
+IMAGE = np.linspace(-1, 1, 4 * 8 * 8, dtype=np.float32).reshape(1, 4, 8, 8)
+SEQUENCE = np.linspace(-1, 1, 5 * 8, dtype=np.float32).reshape(1, 5, 8)
+
+
+def traced(model: nn.Module, *inputs: Any) -> tuple[Graph, list[Operation]]:
+    """The graph, and its operations between inputs and outputs."""
+    graph = trace(model, inputs or (IMAGE,)).graph
+    return graph, [op for op in graph.operations if op.kind not in ("input", "output")]
+
+
+def roles(graph: Graph, name: str) -> dict[str, str]:
+    return {role: tensor.key for role, tensor in graph.layers[name].tensors.items()}
+
+
+def _old(wrap: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapped(module: nn.Module, **options: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return wrap(module, **options)
+
+    return wrapped
+
+
+REPARAMETRIZED = [
+    (parametrizations.weight_norm, {"weight_g", "weight_v"}),
+    (parametrizations.spectral_norm, {"weight_orig", "weight_u", "weight_v"}),
+    (_old(nn.utils.weight_norm), {"weight_g", "weight_v"}),
+    (_old(nn.utils.spectral_norm), {"weight_orig", "weight_u", "weight_v"}),
+]
+
+
+@pytest.mark.parametrize(("wrap", "tensors"), REPARAMETRIZED)
+@pytest.mark.parametrize("made", [lambda: nn.Conv2d(4, 4, 3), lambda: nn.ConvTranspose2d(4, 4, 3)])
+def test_a_normed_weight_is_part_of_its_layer(wrap: Any, tensors: set[str], made: Callable[[], nn.Module]) -> None:
+    plain, normed = nn.Sequential(made(), nn.ReLU()), nn.Sequential(wrap(made()), nn.ReLU())
+    (_, wanted), (graph, found) = traced(plain), traced(normed)
+    assert [(op.name, op.kind, op.operands, op.attrs, op.layer) for op in found] == [
+        (op.name, op.kind, op.operands, op.attrs, op.layer) for op in wanted
+    ]
+    assert list(graph.layers) == ["0"] and graph.layers["0"].kind == found[0].kind
+    assert set(roles(graph, "0")) == tensors | {"bias"}
+
+
+class Computed(nn.Module):
+    """A convolution whose weight is computed in a way of its own."""
+
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 4, 3, 3))
+        self.bias = nn.Parameter(torch.randn(4))
+        self.compute = compute
+
+    def forward(self, x: Any) -> Any:
+        return F.conv2d(x, self.compute(self.weight), self.bias)
+
+
+def test_a_weight_that_is_computed_otherwise_says_how() -> None:
+    graph, (scaled,) = traced(Computed(lambda weight: weight * 0.5))
+    assert (scaled.kind, scaled.layer, roles(graph, "Computed")) == (
+        "conv2d", "Computed", {"weight": "weight", "bias": "bias"}
+    )  # fmt: skip
+    _, (doubled,) = traced(Computed(lambda weight: weight * 2.0))
+    _, (standard,) = traced(Computed(lambda weight: (weight - weight.mean()) / weight.std()))
+    _, (plain,) = traced(Computed(lambda weight: weight.detach()))
+    ways = [op.attrs.get("weight_from") for op in (scaled, doubled, standard, plain)]
+    assert len(set(ways)) == 4 and ways[3] is None
+    assert {k: v for k, v in scaled.attrs.items() if k != "weight_from"} == plain.attrs
+
+
+class Dynamic(nn.Module):
+    """A convolution with a weight that another layer computes from the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Linear(4, 16)
+
+    def forward(self, x: Any) -> Any:
+        return F.conv2d(x, self.weights(x.mean((0, 2, 3))).view(4, 4, 1, 1))
+
+
+def test_a_weight_that_depends_on_the_input_is_an_operand() -> None:
+    _, made = traced(Dynamic())
+    assert [op.kind for op in made] == ["mean", "linear", "reshape", "conv2d"]
+    assert made[-1].operands == ((0, 0), (3, 0)) and made[-1].layer == ""
+
+
+def test_a_weight_that_is_none_of_the_models_is_an_operand() -> None:
+    class Blur(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("filter", torch.ones(4, 1, 3, 3), persistent=False)
+
+        def forward(self, x: Any) -> Any:
+            return F.conv2d(x, self.get_buffer("filter"), groups=4)
+
+    graph, made = traced(Blur())
+    assert [(op.kind, op.operands, op.layer) for op in made] == [("unseen", (), ""), ("conv2d", ((0, 0), (1, 0)), "")]
+    assert graph.layers == {}
+
+
+class Lists(nn.Module):
+    """Weights in lists and dictionaries, two layers of them in one place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.ParameterList([torch.randn(4, 4, 1, 1), torch.randn(6, 4, 3, 3)])
+        self.b = nn.ParameterDict({"one": torch.randn(4), "two": torch.randn(6)})
+        self.spare = nn.Parameter(torch.randn(2))
+
+    def forward(self, x: Any) -> Any:
+        x = F.conv2d(x, self.w[0], self.b["one"])
+        return F.conv2d(x, self.w[1], self.b["two"])
+
+
+def test_functional_layers_are_made_of_what_they_use() -> None:
+    graph, made = traced(Lists())
+    assert [op.layer for op in made] == ["w.0+b.one", "w.1+b.two"]
+    assert roles(graph, "w.0+b.one") == {"weight": "w.0", "bias": "b.one"}
+    assert graph.layers["w.1+b.two"].tensors["weight"].shape == (6, 4, 3, 3)
+    assert list(graph.layers) == ["Lists", "w.0+b.one", "w.1+b.two"]
+    assert roles(graph, "Lists") == {"spare": "spare"}
+
+
+class Open(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1)
+        self.scale = nn.Parameter(torch.ones(4))
+        self.register_buffer("shift", torch.zeros(4, 1, 1))
+        self.positions = nn.Embedding(8, 8)
+
+    def forward(self, x: Any) -> Any:
+        rows = self.positions(torch.arange(8))
+        return self.conv(x) * self.scale.exp().view(-1, 1, 1) + self.shift + rows + self.shift
+
+
+def test_open_parameters_are_operations_of_their_own() -> None:
+    graph, made = traced(Open())
+    assert [(op.kind, op.layer) for op in made] == [
+        ("conv2d", "conv"), ("parameter", "scale"), ("exp", ""), ("reshape", ""), ("mul", ""), ("parameter", "shift"),
+        ("add", ""), ("torch.arange", ""), ("embedding", "positions"), ("add", ""), ("add", ""),
+    ]  # fmt: skip
+    assert made[-1].operands[1] == made[6].operands[1] == (6, 0)
+    assert list(graph.layers) == ["scale", "shift", "conv", "positions"]
+    assert roles(graph, "scale") == {"weight": "scale"} and graph.layers["scale"].kind == "parameter"
+
+
+class Tied(nn.Module):
+    """The same table for words going in and coming out."""
+
+    def __init__(self, bias: bool) -> None:
+        super().__init__()
+        self.table = nn.Embedding(7, 8)
+        self.out = nn.Linear(8, 7, bias=bias)
+        self.out.weight = self.table.weight
+
+    def forward(self, words: Any) -> Any:
+        return self.out(self.table(words))
+
+
+def test_a_tied_weight_is_one_layer() -> None:
+    words = np.array([[1, 2]])
+    graph, made = traced(Tied(bias=False), words)
+    assert [(op.kind, op.layer) for op in made] == [("embedding", "table"), ("linear", "table")]
+    assert list(graph.layers) == ["table"] and graph.layers["table"].kind == "embedding"
+
+
+def test_a_tied_weight_beside_an_own_bias_is_an_operand() -> None:
+    graph, made = traced(Tied(bias=True), np.array([[1, 2]]))
+    assert [(op.kind, op.layer) for op in made] == [("embedding", "table"), ("parameter", "table"), ("linear", "out")]
+    assert made[-1].operands == ((1, 0), (2, 0))
+    assert roles(graph, "out") == {"bias": "out.bias"}
+
+
+def test_a_module_under_two_names_has_its_first() -> None:
+    conv = nn.Conv2d(4, 4, 1)
+    graph, made = traced(nn.Sequential(conv, nn.ReLU(), conv))
+    assert [op.layer for op in made] == ["0", "", "0"] and [op.name for op in made] == ["0", "1", "0"]
+    assert list(graph.layers) == ["0"]
+
+
+def test_a_layer_keeps_what_nothing_uses() -> None:
+    graph, _ = traced(nn.Sequential(nn.BatchNorm2d(4)))
+    assert set(roles(graph, "0")) == {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+
+
+def test_a_model_that_is_one_layer_has_its_class_as_name() -> None:
+    graph, (made,) = traced(nn.Conv2d(4, 2, 1))
+    assert made.layer == "Conv2d" and graph.layers["Conv2d"].prefix == ""
+    assert roles(graph, "Conv2d") == {"weight": "weight", "bias": "bias"}
+
+
+WHOLE = [
+    (nn.LSTM(8, 3, 2, batch_first=True, bidirectional=True), "lstm",
+     {"hidden_size": 3, "num_layers": 2, "bidirectional": True, "batch_first": True}),
+    (nn.GRU(8, 3), "gru", {"hidden_size": 3, "num_layers": 1, "bidirectional": False, "batch_first": False}),
+    (nn.RNN(8, 3), "rnn", {"hidden_size": 3, "num_layers": 1, "bidirectional": False, "batch_first": False}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "kind", "attrs"), WHOLE)
+def test_recurrent_modules_are_one_operation(module: nn.Module, kind: str, attrs: dict[str, Any]) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, x: Any) -> Any:
+            every, last = self.inner(x)
+            return (last[0] if isinstance(last, tuple) else last) * 2, every
+
+    graph, made = traced(Net(), SEQUENCE)
+    assert [(op.kind, op.name, op.layer) for op in made] == [(kind, "inner", "inner"), ("affine", "mul", "")]
+    assert made[0].attrs == attrs and made[1].operands == ((1, 1),)
+    assert set(roles(graph, "inner")) == {name for name, _ in module.named_parameters()}
+    assert graph.layers["inner"].kind == kind
+
+
+def test_cells_take_their_state_as_operands() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.LSTMCell(8, 3)
+
+        def forward(self, x: Any) -> Any:
+            state = self.cell(x[:, 0])
+            return self.cell(x[:, 1], hx=state)[0]
+
+    _, made = traced(Net(), SEQUENCE)
+    assert [op.kind for op in made] == ["torch.getitem", "lstm_cell", "torch.getitem", "lstm_cell"]
+    assert made[3].operands == ((3, 0), (2, 0), (2, 1)) and made[3].attrs == {"hidden_size": 3}
+
+
+def test_attention_is_one_operation_with_all_inside() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: Any, y: Any) -> Any:
+            return self.attention(value=y, query=x, key=y)[0]
+
+    graph, (made,) = traced(Net(), SEQUENCE, SEQUENCE)
+    assert (made.kind, made.layer, made.operands) == (
+        "multihead_attention", "attention", ((0, 0), (1, 0), (1, 0))
+    )  # fmt: skip
+    assert made.attrs == {"num_heads": 2, "batch_first": True}
+    assert set(roles(graph, "attention")) == {"in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"}
+
+
+def test_a_transformer_layer_is_looked_into() -> None:
+    graph, made = traced(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), SEQUENCE)
+    assert " ".join(op.kind for op in made) == "multihead_attention add layer_norm linear relu linear add layer_norm"
+    assert [op.layer for op in made if op.layer] == ["self_attn", "norm1", "linear1", "linear2", "norm2"]
+
+
+class Sign(torch.autograd.Function):  # type: ignore[misc, name-defined]
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x.sign()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:
+        return gradient
+
+
+class Leaf(nn.Module):
+    """Work that is done outside of PyTorch."""
+
+    def __init__(self, back: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.back = back
+        self.weight = nn.Parameter(torch.ones(4, 1, 1))
+
+    def forward(self, x: Any) -> Any:
+        return self.back(np.multiply(x.numpy(), self.weight.detach().numpy()))
+
+
+def test_a_custom_function_is_what_it_calls() -> None:
+    class Net(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return Sign.apply(x) + x
+
+    _, made = traced(Net())
+    assert [op.kind for op in made] == ["torch.sign", "add"]
+
+
+@pytest.mark.parametrize("back", [torch.from_numpy, torch.as_tensor])
+def test_a_module_whose_work_is_not_seen_is_one_operation(back: Callable[[Any], Any]) -> None:
+    graph, made = traced(nn.Sequential(nn.ReLU(), Leaf(back), nn.ReLU()))
+    assert [(op.kind, op.name, op.operands, op.layer) for op in made] == [
+        ("relu", "0", ((0, 0),), ""), ("torch.Leaf", "1", ((1, 0),), "1"), ("relu", "2", ((2, 0),), "")
+    ]  # fmt: skip
+    assert graph.layers["1"].kind == "torch.Leaf"
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("compile_", [torch.jit.script, lambda m: torch.jit.trace(m, torch.zeros(1, 4, 8, 8))])
+def test_compiled_script_is_one_operation(compile_: Any) -> None:
+    inner = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Tanh()).eval()
+    graph, made = traced(nn.Sequential(nn.ReLU(), compile_(inner), nn.ReLU()))
+    assert [(op.name, op.operands) for op in made] == [("0", ((0, 0),)), ("1", ((1, 0),)), ("2", ((2, 0),))]
+    assert made[1].kind in ("torch.RecursiveScriptModule", "torch.TopLevelTracedModule")
+    assert list(graph.layers) == ["1.0"]

@@ -1,0 +1,60 @@
+"""What several commands read in the same way."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+
+JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result as JSON too.")
+
+
+def write_json(path: Path | None, text: str) -> None:
+    """Write the file that `--json` names, if it was given."""
+    from twinzoo.zoo.files import write_text
+
+    if path:
+        write_text(path, text + "\n")
+
+
+def factory(option: str, reference: str) -> Any:
+    """Call `pkg.mod:factory`, looked for in the working directory too; it must make a live model.
+
+    Raises:
+        TwinzooError: it cannot be called, or makes something else.
+    """
+    from twinzoo.converters.live import framework_of
+    from twinzoo.zoo.errors import TwinzooError
+
+    module, colon, name = reference.partition(":")
+    if not colon:
+        raise click.UsageError(f"{option} {reference}: must be of the form pkg.mod:factory")
+    sys.path.insert(0, "")
+    try:
+        made = getattr(importlib.import_module(module), name)()
+    except Exception as error:  # a stranger's module may raise anything; the user needs the cause in one line
+        raise TwinzooError(f"{option} {reference}: {type(error).__name__}: {error}") from error
+    if not framework_of(made):
+        raise TwinzooError(f"{option} {reference}: made a {type(made).__name__}, must be an nn.Module or an nn.Cell")
+    return made
+
+
+def random_inputs(given: tuple[str, ...]) -> dict[str, np.ndarray[Any, Any]] | None:
+    """`image=1x3x64x64` as seeded normal noise of that shape, by name; None where nothing was given."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    inputs = {}
+    for text in given:
+        name, equals, sizes = text.partition("=")
+        numbers = sizes.lower().split("x")
+        if not equals or not all(number.isdigit() and int(number) for number in numbers):
+            raise click.UsageError(f"--input {text}: must be of the form name=1x3x64x64")
+        inputs[name] = rng.standard_normal([int(number) for number in numbers]).astype(np.float32)
+    return inputs or None
