@@ -73,7 +73,7 @@ def layers_of(shapes: Mapping[str, Shape]) -> dict[str, Layer]:
         prefix, word, role = _place(key)
         layer = layers.setdefault(prefix, Layer(prefix))
         if role in layer.tensors:  # both spellings in one layer: two different things, so each keeps its own word
-            role = word
+            role = word if word not in layer.tensors else key
         layer.tensors[role] = Tensor(key, role, tuple(shape))
     return layers
 

@@ -241,5 +241,5 @@ def known_model(side: Side) -> Side:
         for proposal in by_names(side.layers, target):
             if matched(proposal, side.layers, target.layers).complete():
                 names = {layer: source for layer, (source, _) in proposal.places.items()}
-                return replace(side, spec=known.spec, names_in_model=names)
+                return replace(side, spec=known.spec, names_in_model=names, problem="")
     return side

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 from twinzoo.converters.graph import INPUT, OUTPUT, Graph, Operation
 from twinzoo.converters.layers import ROLE_OF, Layer, Tensor
@@ -65,7 +65,7 @@ class _Drawing:
                 made[node.name] = operands[0]
             else:
                 name = f"{prefix}{node.name}"
-                position = self.add(Operation(name, node.op, operands, dict(node.attrs), name if node.params else ""))
+                position = self.add(Operation(name, node.op, operands, _attrs(node), name if node.params else ""))
                 made |= {value.ref: (position, value.index) for value in node.outputs}
 
     def _call(
@@ -81,6 +81,17 @@ class _Drawing:
         self.draw(role.spec, f"{prefix}{role.name}.", inner)
         for value, source in zip(node.outputs, role.spec.outputs.values(), strict=True):
             made[value.ref] = inner[source.ref]
+
+
+def _attrs(node: Node) -> dict[str, Hashable]:
+    """The attributes with axes counted from the front, as a run shows them."""
+    attrs = dict(node.attrs)
+    rank = len(node.outputs[0].shape if node.op == "stack" else node.inputs[0].shape)
+    if isinstance(axis := attrs.get("axis"), int):
+        attrs["axis"] = axis % rank
+    if isinstance(axes := attrs.get("axes"), tuple):
+        attrs["axes"] = tuple(sorted(axis % rank for axis in axes))
+    return attrs
 
 
 def _refs(inputs: Mapping[str, Input]) -> list[str]:

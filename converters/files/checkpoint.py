@@ -127,7 +127,11 @@ class Checkpoint(Tensors):
 
 
 def chunks(array: Array, release: Callable[[], None] = nothing) -> Iterator[bytes]:
-    """The bytes of an array in C order and native byte order; `release` is called after each run."""
+    """The bytes of an array in C order and native byte order.
+
+    Args:
+        release: called after each run, or once at the end where a run may lie all over the array
+    """
     runs = np.nditer(
         array,
         ["external_loop", "buffered", "zerosize_ok"],
@@ -137,4 +141,6 @@ def chunks(array: Array, release: Callable[[], None] = nothing) -> Iterator[byte
     )
     for run in runs:
         yield np.asarray(run).tobytes()
-        release()
+        if array.flags.c_contiguous:
+            release()
+    release()

@@ -192,10 +192,8 @@ def _convolved(kind: str, weight: Shape, size: int) -> list[Candidate]:
 
 
 def _weight(layer: Layer) -> Shape:
-    """The shape of the tensor that multiplies the input: `weight`, else the first that is no mere scale."""
+    """The shape of the tensor that multiplies the input: the first that is no mere scale, if there is one."""
     shapes = [tensor.shape for tensor in layer.tensors.values()]
-    if "weight" in layer.tensors:
-        return layer.tensors["weight"].shape
     return next((shape for shape in shapes if set(shape[1:]) - {1}), shapes[0] if shapes else ())
 
 

@@ -170,3 +170,114 @@ def test_it_works_with_an_empty_home(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "TWINZOO_CACHE"} | {"HOME": str(tmp_path)}
     command = [sys.executable, "-m", "twinzoo", "models"]
     assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+
+
+NETWORKS = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, names):
+        super().__init__()
+        self.names = names
+        for name in sorted(names):
+            setattr(self, name, nn.Conv2d(3, 3, 3, padding=1))
+    def forward(self, image):
+        for name in self.names:
+            image = torch.tanh(getattr(self, name)(image))
+        return image
+
+def source():
+    return Net(["x", "b", "m"])
+
+def target():
+    return Net(["q", "c", "z"])
+
+def other():
+    return nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 5))
+"""
+
+
+@pytest.fixture
+def networks(tmp_path: Path) -> Path:
+    """Two alike networks under names that say nothing, and a checkpoint of the first."""
+    pytest.importorskip("torch")
+    (tmp_path / "mine.py").write_text(NETWORKS)
+    rng = np.random.default_rng(0)
+    shapes = {"weight": (3, 3, 3, 3), "bias": (3,)}
+    state = {f"{n}.{r}": rng.normal(size=s).astype(np.float32) for n in ("x", "b", "m") for r, s in shapes.items()}
+    files.write(tmp_path / "a.pth", state)
+    return tmp_path
+
+
+def test_convert_by_graph_with_both_networks(networks: Path) -> None:
+    done = twinzoo(
+        "convert", "a.pth", "out.npz", "--source", "mine:source", "--target", "mine:target", "--json", "r.json",
+        cwd=networks,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "6 by graph" in done.stdout
+    assert "outputs agree" in done.stdout
+    report = json.loads((networks / "r.json").read_text())
+    assert report["agreement"]["ok"]
+    assert {(p["source"], p["target"]) for p in report["pairs"]} >= {("x.weight", "q.weight"), ("b.bias", "c.bias")}
+    assert np.array_equal(files.read(networks / "out.npz")["z.weight"], files.read(networks / "a.pth")["m.weight"])
+
+
+def test_convert_refuses_writes_its_table_and_obeys_it(networks: Path) -> None:
+    done = twinzoo("convert", "a.pth", "out.npz", "--target", "mine:target", "--map", "m.tsv", cwd=networks)
+    assert done.returncode == 1
+    assert "1 ambiguous" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (networks / "out.npz").exists()
+    table = networks / "m.tsv"
+    table.write_text(table.read_text() + "x\tq\nb\tc\nm\tz\n")
+    done = twinzoo("convert", "a.pth", "out.npz", "--target", "mine:target", "--map", "m.tsv", cwd=networks)
+    assert done.returncode == 0, done.stderr
+    assert "6 by map" in done.stdout
+    assert np.array_equal(files.read(networks / "out.npz")["q.weight"], files.read(networks / "a.pth")["x.weight"])
+
+
+def test_convert_says_what_differs(networks: Path) -> None:
+    done = twinzoo("convert", "a.pth", "out.npz", "--source", "mine:source", "--target", "mine:other", cwd=networks)
+    assert done.returncode == 1
+    assert "where the target has" in done.stderr
+    assert "conv2d 3->3 k5x5" in done.stderr
+
+
+def test_a_dry_run_writes_nothing(networks: Path) -> None:
+    done = twinzoo("convert", "a.pth", "out.npz", "--dry-run", cwd=networks)
+    assert done.returncode == 0
+    assert "would write out.npz" in done.stdout
+    assert not (networks / "out.npz").exists()
+
+
+def test_several_sources_go_into_a_folder(networks: Path) -> None:
+    (networks / "b.npz").write_bytes(b"")
+    files.write(networks / "b.npz", dict(files.read(networks / "a.pth")))
+    (networks / "out").mkdir()
+    done = twinzoo("convert", "a.pth", "b.npz", "out", "--to", "safetensors", cwd=networks)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (networks / "out").iterdir()} == {"a.safetensors", "b.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.pth", "b.pth", "out.npz"], "out.npz: must be a folder, since there are 2 sources"),
+        (["a.pth", "."], ". is a folder: say in which format, as in --to ckpt"),
+        (["a.pth", "out.npz", "--to", "ckpt"], "--to ckpt: goes with a folder as DESTINATION"),
+        (["a.pth", "mine.py", ".", "--to", "ckpt", "--map", "m"], "--map and --source: go with a single SOURCE"),
+        (["a.pth", "a.pth", ".", "--to", "ckpt"], "two sources have the same name"),
+        (["a.pth", "out.npz", "--input", "image"], "--input image: must be of the form name=1x3x64x64"),
+        (["a.pth", "out.npz", "--target", "mine"], "--target mine: must be of the form pkg.mod:factory"),
+        (["a.pth", "out.npz", "--source", "nomodel"], "nomodel"),
+        (["a.pth", "out.npz", "--select", "generator"], "no tensor's name begins with 'generator.'"),
+    ],
+)
+def test_wrong_use_of_convert_is_one_line(networks: Path, arguments: list[str], message: str) -> None:
+    done = twinzoo("convert", *arguments, cwd=networks)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (networks / "out.npz").exists()

@@ -36,14 +36,25 @@ Effect = Single | list[Single]
 """What makes all results, or what makes each."""
 
 
-def step(kind: str, *inputs: torch.Tensor, weights: Mapping[str, Any] | None = None, **attrs: Any) -> Step:
+def step(
+    kind: str,
+    *inputs: torch.Tensor,
+    weights: Mapping[str, Any] | None = None,
+    own: Mapping[str, Hashable] | None = None,
+    **attrs: Any,
+) -> Step:
     """A step with the attributes in normal form; weights that are None are left out.
+
+    Args:
+        own: attributes that the op table has not, which tell that it is not quite the op.
 
     Raises:
         SpecError: the op table has the kind, but not with these attributes.
     """
     made = normal_attrs(kind, OPS[kind], attrs) if kind in OPS else attrs
-    return Step(kind, inputs, made, {role: w for role, w in (weights or {}).items() if w is not None})
+    return Step(
+        kind, inputs, {**made, **(own or {})}, {role: w for role, w in (weights or {}).items() if w is not None}
+    )
 
 
 class Call:

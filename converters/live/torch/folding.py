@@ -14,8 +14,10 @@ def folded(nodes: list[Node]) -> list[Node]:
     for node in nodes:
         before = node.operands[0][0] if node.operands else node
         if counts.get(before) == 1:
-            gone.update(_affine(node, before) or _standardize(node, before, counts))
-    return [node for node in nodes if node not in gone]
+            gone.update(_affine(node, before) or _standardize(node, before))
+    kept = [node for node in nodes if node not in gone]
+    counts = uses(kept)
+    return [node for node in kept if node.kind != UNSEEN or node in counts]
 
 
 def _affine(node: Node, before: Node) -> list[Node]:
@@ -33,20 +35,19 @@ def _numbers(node: Node) -> tuple[float, float]:
     return scale, shift
 
 
-def _standardize(node: Node, before: Node, counts: dict[Node, int]) -> list[Node]:
+def _standardize(node: Node, before: Node) -> list[Node]:
     """(x - mean) / std of images, with constants that have one number a channel."""
     if node.kind != "div" or before.kind != "sub":
         return []
     mean, std = _constant(before), _constant(node)
     if mean is None or std is None or mean.shape != std.shape or mean.ndim < 3 or mean.size != mean.shape[-3]:
         return []
-    constants = {before.operands[1][0], node.operands[1][0]}
     node.kind, node.operands, node.attrs = (
         "standardize",
         before.operands[:1],
         {"mean": _floats(mean), "std": _floats(std)},
     )
-    return [before, *(constant for constant in constants if counts[constant] == 1)]
+    return [before]
 
 
 def _constant(node: Node) -> Array | None:

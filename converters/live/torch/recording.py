@@ -75,9 +75,9 @@ class Recording:
         """An output of the model."""
         self._place(self._node(name, OUTPUT, (self._source(tensor),), {"index": index}, live=True))
 
-    def add_call(self, func: Any, call: Call, name: str) -> None:
+    def add_call(self, call: Call, name: str) -> None:
         """A call of a function."""
-        effect = effect_of(func, call)
+        effect = effect_of(call)
         if isinstance(effect, list):
             for single, result in zip(effect, call.results, strict=True):
                 self._add(single, (result,), name)

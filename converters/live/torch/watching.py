@@ -41,13 +41,11 @@ class Watch(TorchFunctionMode):
         name = plain_name(func)
         if self._inside_whole:
             return result
-        if name == "iter":
-            result = tuple(result)
         changed = args[:1] if name in ("setitem", "set_data") else result
         results = tuple(tensors_in(changed))
         if results:
-            self._recording.add_call(func, Call(name, args, kwargs, results), self._name(name))
-        return iter(result) if name == "iter" else result
+            self._recording.add_call(Call(name, args, kwargs, results), self._name(name))
+        return result
 
     def _name(self, function: str) -> str:
         """The path of a module that has a layer's or a function's name already, else the function in its module."""

@@ -77,6 +77,21 @@ def test_a_disk_that_is_full(suffix: str, tmp_path: Path) -> None:
     assert_untouched(path)
 
 
+def test_a_disk_that_does_not_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.pth"
+    write(path, OLD)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(
+        CheckpointError, match="x.pth: cannot be written: input/output error: check the path and the disk"
+    ):
+        write(path, {"new": np.ones(3)})
+    assert_untouched(path)
+
+
 def damaged_by(monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], object]) -> None:
     """Have `damage` done to every file as soon as it is written."""
 

@@ -130,6 +130,17 @@ def test_slices_that_split_an_element(tmp_path: Path) -> None:
     assert read(tmp_path / "y.ckpt")["a"].tolist() == list(range(100))
 
 
+def test_complex_tensors_are_read_though_mindspore_cannot_load_them(tmp_path: Path) -> None:
+    ms = pytest.importorskip("mindspore")
+    values = np.array([1 + 2j, -3j], np.complex64)
+    saved = [{"name": "c", "data": ms.Tensor(values)}, {"name": "d", "data": ms.Tensor(values.astype(np.complex128))}]
+    ms.save_checkpoint(saved, str(tmp_path / "x.ckpt"))
+    checkpoint = read(tmp_path / "x.ckpt")
+    assert checkpoint["c"].tolist() == checkpoint["d"].tolist() == values.tolist()
+    with pytest.raises(CheckpointError, match="tensor 'c' is of type complex64, which a MindSpore file cannot hold"):
+        write(tmp_path / "y.ckpt", checkpoint)
+
+
 def test_a_scalar_may_have_the_dim_0(tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
     path.write_bytes(message("s", (0,), "Float32", np.float32(2).tobytes()) + message("e", (0,), "Float32", b""))

@@ -20,7 +20,7 @@ Tensors = dict[str, npt.NDArray[Any]]
 
 SUFFIXES = (".pth", ".safetensors", ".ckpt", ".npz")
 PLAIN = [np.dtype(code) for code in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")]
-SMALL_FLOATS = [np.dtype(kind) for kind in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2)]
+SMALL_FLOATS = [np.dtype(getattr(ml_dtypes, f"float8_{kind}")) for kind in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz")]
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 HELD = {
     ".pth": [*PLAIN, BFLOAT16, *SMALL_FLOATS, np.dtype("c8"), np.dtype("c16")],
@@ -87,7 +87,8 @@ def test_every_type_keeps_its_bits(suffix: str, dtype: np.dtype[Any], tmp_path: 
 def test_a_type_that_the_format_cannot_hold_is_refused(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"
     unheld: list[npt.NDArray[Any]] = [np.array(["text"]), np.array([None]), np.array([1], "M8[s]"), np.ones(2, "g")]
-    unheld += [np.ones(2, "c16")] if suffix in (".ckpt", ".safetensors") else []
+    held = HELD[suffix]
+    unheld += [np.ones(2, dtype) for dtype in HELD[".pth"] if dtype not in held]
     for tensor in unheld:
         with pytest.raises(CheckpointError, match=f"x{suffix}: tensor 'bad' is of type .* cannot hold: convert it"):
             write(path, {"good": np.ones(2), "bad": tensor})

@@ -50,7 +50,7 @@ def test_torchs_optimizers(optimizer: str, as_zip: bool, tmp_path: Path) -> None
 def test_a_network_with_such_attributes(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     weight = torch.ones(2)
-    for groups in ({"weight": weight}, [weight], [{"weight": weight}], {"params": [weight]}, []):
+    for groups in ({"weight": weight}, [weight], [{"weight": weight}], {"params": [weight]}, [], 3):
         torch.save({"state": {"0": {"exp_avg": weight}}, "param_groups": groups, "more": weight}, tmp_path / "x.pth")
         assert not read(tmp_path / "x.pth").optimizer
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from twinzoo.converters.files import read, write
+from twinzoo.converters.files.checkpoint import CHUNK, chunks
 from twinzoo.zoo.errors import CheckpointError
 
 SUFFIXES = (".pth", ".safetensors", ".ckpt", ".npz")
@@ -124,6 +126,23 @@ def test_memory_grows_neither_with_the_file_nor_with_a_tensor(source: str, targe
     command = [sys.executable, "-c", MEMORY, str(tmp_path / f"a{source}"), str(tmp_path / f"b{target}")]
     used = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert used < 10e6
+
+
+def test_a_tensor_in_another_order_is_written_soon(tmp_path: Path) -> None:
+    """Each run of it lies all over the file, which must not be read again for every one."""
+    np.savez(tmp_path / "a.npz", turned=np.asfortranarray(np.ones((2**12, 2**12), np.float32)))
+    begin = time.process_time()
+    write(tmp_path / "b.ckpt", read(tmp_path / "a.npz"))
+    assert time.process_time() - begin < 3
+
+
+def test_memory_is_given_back_run_by_run_but_not_again_and_again() -> None:
+    array = np.zeros(3 * CHUNK // 8)
+    for given, times in ((array, 4), (array.reshape(3, -1).T, 1)):
+        released: list[None] = []
+        content = b"".join(chunks(given, partial(released.append, None)))
+        assert content == given.tobytes()
+        assert len(released) == times
 
 
 def test_writing_is_quick(tmp_path: Path) -> None:

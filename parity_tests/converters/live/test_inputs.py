@@ -126,6 +126,8 @@ def test_arguments_that_are_alike_have_different_values() -> None:
     assert not np.array_equal(inputs["a"], inputs["b"])
     again = found("a b", [layer("conv2d", 8, 3, 5, 5)], accepting(shape, shape))
     assert all(np.array_equal(inputs[name], again[name]) for name in inputs)
+    again["a"][:] = 7
+    assert found("a b", [layer("conv2d", 8, 3, 5, 5)], accepting(shape, shape))["a"].max() < 7
     assert inputs["a"].dtype == np.float32 and 0.8 < inputs["a"].std() < 1.2
 
 
@@ -141,16 +143,18 @@ def test_nothing_that_runs_is_one_line_with_the_first_reason() -> None:
     assert "AssertionError: no 16:" in message and message.endswith("give inputs=")
 
 
-def test_the_number_of_tries_is_bounded() -> None:
+@pytest.mark.parametrize("names", ["a", "a b c d e"])
+def test_the_number_of_tries_is_bounded_and_each_differs(names: str) -> None:
     tries = []
 
     def never(inputs: Inputs) -> None:
-        tries.append(inputs)
+        tries.append(tuple(value.shape for value in inputs.values()))
         raise AssertionError
 
     with pytest.raises(ConversionError):
-        found("a b c d e", [layer("conv2d", 8, c, 5, 5) for c in range(2, 5)], never)
-    assert len(tries) < 3000
+        found(names, [layer("linear", 8, 5), *(layer("conv2d", 8, c, 5, 5) for c in range(2, 5))], never)
+    assert len(tries) == len(set(tries)) < 3000
+    assert all(0 not in shape for shapes in tries for shape in shapes)
 
 
 def test_other_errors_are_not_hidden() -> None:
@@ -181,6 +185,7 @@ def test_one_argument_may_take_all_further_ones() -> None:
     assert named_inputs(["x", "more"], (ONE, TWO, ONE), rest="more") == {"x": ONE, "more": (TWO, ONE)}
     assert named_inputs(["more"], (ONE,), rest="more") == {"more": (ONE,)}
     assert named_inputs(["x", "more"], (ONE,), rest="more") == {"x": ONE}
+    assert named_inputs(["x", "more", "named"], (ONE, TWO, ONE), rest="more") == {"x": ONE, "more": (TWO, ONE)}
 
 
 @pytest.mark.parametrize(

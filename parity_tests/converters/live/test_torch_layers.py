@@ -141,6 +141,83 @@ def test_functional_layers_are_made_of_what_they_use() -> None:
     assert roles(graph, "Lists") == {"spare": "spare"}
 
 
+class Parts(nn.Module):
+    """Two layers in one place, of which one has the usual names; a layer in words of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(4, 4, 1, 1)), nn.Parameter(torch.randn(4))
+        self.weight2, self.bias2 = nn.Parameter(torch.randn(4, 4, 1, 1)), nn.Parameter(torch.randn(4))
+        self.own = nn.ParameterDict({"filters": torch.randn(4, 4, 1, 1)})
+
+    def forward(self, x: Any) -> Any:
+        x = F.conv2d(F.conv2d(x, self.weight, self.bias), self.weight2, self.bias2)
+        return F.conv2d(x, self.own["filters"])
+
+
+def test_layers_in_one_place_are_told_apart() -> None:
+    graph, made = traced(Parts())
+    assert [op.layer for op in made] == ["weight+bias", "weight2+bias2", "own.filters"]
+    assert [set(layer.tensors) for layer in graph.layers.values()] == [{"weight", "bias"}] * 2 + [{"weight"}]
+
+
+PLAIN = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "bias": True}
+LAYERS: list[tuple[nn.Module, str, dict[str, Any]]] = [
+    (nn.Conv2d(4, 2, 3, padding="same", dilation=2), "conv2d",
+     {**PLAIN, "channels": 2, "kernel": (3, 3), "padding": (2, 2), "dilation": (2, 2)}),
+    (nn.Conv2d(4, 2, 2, padding="same"), "conv2d",
+     {**PLAIN, "channels": 2, "kernel": (2, 2), "torch.padding": "same"}),
+    (nn.Conv2d(4, 2, 2, padding="valid", bias=False), "conv2d",
+     {**PLAIN, "channels": 2, "kernel": (2, 2), "bias": False}),
+    (nn.ConvTranspose2d(4, 6, 3, 2, 1, output_padding=1, groups=2), "conv_transpose2d",
+     {**PLAIN, "channels": 6, "kernel": (3, 3), "stride": (2, 2), "padding": (1, 1), "output_padding": (1, 1),
+      "groups": 2}),
+    (nn.BatchNorm2d(4, eps=1e-3, momentum=0.2), "batch_norm", {"eps": 1e-3, "momentum": 0.2, "affine": True}),
+    (nn.BatchNorm2d(4, track_running_stats=False), "batch_norm",
+     {"eps": 1e-5, "momentum": 0.1, "affine": True, "torch.training": True}),
+    (nn.InstanceNorm2d(4, affine=True), "instance_norm", {"eps": 1e-5, "affine": True}),
+    (nn.InstanceNorm2d(4, affine=True, track_running_stats=True), "batch_norm",
+     {"eps": 1e-5, "momentum": 0.1, "affine": True}),
+    (nn.GroupNorm(2, 4), "group_norm", {"groups": 2, "eps": 1e-5, "affine": True}),
+    (nn.LayerNorm((8, 8)), "layer_norm", {"axes": 2, "eps": 1e-5, "affine": True}),
+    (nn.RMSNorm(8, eps=1e-6), "torch.rms_norm", {"axes": 1, "eps": 1e-6}),
+    (nn.PReLU(4), "prelu", {"parameters": 4, "slope": 0.25}),
+    (nn.Linear(8, 3), "linear", {"features": 3, "bias": True}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "kind", "attrs"), LAYERS)
+def test_layers_have_the_words_of_the_op_table(module: nn.Module, kind: str, attrs: dict[str, Any]) -> None:
+    graph, (made,) = traced(nn.Sequential(module))
+    assert (made.kind, made.attrs, made.layer, made.name) == (kind, attrs, "0", "0")
+    assert set(roles(graph, "0")) == set(module.state_dict())
+
+
+def test_one_dimension_has_plain_numbers() -> None:
+    _, (made,) = traced(nn.Conv1d(5, 4, 3, padding=1), SEQUENCE)
+    assert made.attrs == {
+        "channels": 4, "kernel": 3, "stride": 1, "padding": 1, "dilation": 1, "groups": 1, "bias": True
+    }  # fmt: skip
+
+
+def test_reflection_inside_a_convolution_is_an_operation() -> None:
+    _, made = traced(nn.Conv2d(4, 2, 3, padding=1, padding_mode="reflect"))
+    assert [(op.kind, op.attrs["padding"]) for op in made] == [("pad2d", (1, 1, 1, 1)), ("conv2d", (0, 0))]
+
+
+def test_a_table_may_come_first() -> None:
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(7, 3))
+
+        def forward(self, words: Any) -> Any:
+            return torch.embedding(self.weight, words)
+
+    graph, (made,) = traced(Rows(), np.array([[1, 2]]))
+    assert (made.kind, made.attrs, made.layer) == ("embedding", {"entries": 7, "features": 3}, "Rows")
+
+
 class Open(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -215,7 +215,36 @@ def test_arguments_in_every_form_are_given() -> None:
     assert kinds == ["first", "more.0", "more.1"]
     given: Any = {"first": IMAGE, "more": (IMAGE,), "scale": np.full(1, 2.0, np.float32)}
     done = trace(Several(), given)
+    assert np.allclose(trace(Several(), {"first": IMAGE}).outputs["0"], IMAGE)
     assert np.allclose(done.outputs["0"], 4 * IMAGE)
+
+
+def test_a_single_input_is_found_for_any_number_of_them() -> None:
+    class Any_(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(5, 2, 3)
+
+        def forward(self, *images: Any) -> Any:
+            return [self.conv(image) for image in images]
+
+    assert [op.name for op in trace(Any_()).graph.operations if op.kind == "input"] == ["images"]
+
+
+def test_a_failure_that_the_model_expects_is_no_failure() -> None:
+    class Tries(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = nn.Sequential(nn.Conv2d(4, 2, 1))
+
+        def forward(self, x: Any) -> Any:
+            try:
+                return self.block(x)
+            except RuntimeError:
+                return x.tanh()
+
+    (made,) = [op for op in trace(Tries(), (IMAGE,)).graph.operations if op.kind == "tanh"]
+    assert made.name == "tanh"
 
 
 class Wrapped(nn.Module):

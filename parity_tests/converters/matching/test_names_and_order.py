@@ -205,6 +205,13 @@ def test_wrappers() -> None:
     assert unwrapped([]) == [""]
 
 
+@pytest.mark.parametrize("words", [("filt", "weight"), ("moving_variance", "running_var"), ("gamma", "w", "weight")])
+def test_no_tensor_is_lost_where_words_mean_the_same(words: tuple[str, ...]) -> None:
+    keys = [f"n.{word}" for word in words]
+    (layer,) = layers_of(dict.fromkeys(keys, (3,))).values()
+    assert [tensor.key for tensor in layer.tensors.values()] == keys
+
+
 def test_both_spellings_in_one_layer_stay_apart() -> None:
     layer = layers_of({"n.weight": (3,), "n.gamma": (3,)})["n"]
     assert set(layer.tensors) == {"weight", "gamma"}

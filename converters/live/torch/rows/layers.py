@@ -28,12 +28,10 @@ def _weights(call: Call) -> dict[str, Any]:
 
 
 def _convolution(kind: str, rank: int) -> Rule:
-    def rule(call: Call) -> Step | None:
+    def rule(call: Call) -> Step:
         kernel = tuple(call.get("weight").shape[2:])
         dilation = sizes(call.get("dilation", 1), rank)
         padding = _padding(call.get("padding", 0), kernel, dilation)
-        if padding is None:
-            return None
         return step(
             kind,
             call.x,
@@ -41,10 +39,11 @@ def _convolution(kind: str, rank: int) -> Rule:
             channels=call.get("weight").shape[0],
             kernel=_alone(kernel),
             stride=_alone(sizes(call.get("stride", 1), rank)),
-            padding=_alone(padding),
+            padding=_alone(padding or (0,) * rank),
             dilation=_alone(dilation),
             groups=call.get("groups", 1),
             bias=call.get("bias") is not None,
+            own=None if padding else {"torch.padding": "same"},
         )
 
     return rule
@@ -63,7 +62,7 @@ def _padding(given: Any, kernel: Sizes, dilation: Sizes) -> Sizes | None:
 def _transposed_convolution(kind: str, rank: int) -> Rule:
     def rule(call: Call) -> Step:
         weight, groups = call.get("weight"), call.get("groups", 1)
-        numbers = {
+        numbers: dict[str, Any] = {
             name: _alone(sizes(call.get(name, default), rank))
             for name, default in (("stride", 1), ("padding", 0), ("output_padding", 0), ("dilation", 1))
         }
@@ -104,17 +103,18 @@ def _bilinear(call: Call) -> Step:
 
 @row("embedding", "input weight padding_idx max_norm norm_type scale_grad_by_freq sparse")
 def _embedding(call: Call) -> Step | None:
+    """torch.embedding has the table first."""
     if call.get("max_norm") is not None:
         return None
-    entries, features = call.get("weight").shape
-    return step("embedding", call.x, weights={"weight": call.get("weight")}, entries=entries, features=features)
+    indices, table = call.x, call.get("weight")
+    if indices.is_floating_point():
+        indices, table = table, indices
+    return step("embedding", indices, weights={"weight": table}, entries=table.shape[0], features=table.shape[1])
 
 
 @row("batch_norm", "input running_mean running_var weight bias training momentum eps")
-def _batch_norm(call: Call) -> Step | None:
-    """By running statistics; by the batch's own it is another function."""
-    if call.get("training", False):
-        return None
+def _batch_norm(call: Call) -> Step:
+    """By the batch's own statistics it is another function."""
     weights = {name: call.get(name) for name in ("running_mean", "running_var", "weight", "bias")}
     return step(
         "batch_norm",
@@ -123,6 +123,7 @@ def _batch_norm(call: Call) -> Step | None:
         eps=call.get("eps", 1e-5),
         momentum=call.get("momentum", 0.1),
         affine=call.get("weight") is not None,
+        own={"torch.training": True} if call.get("training", False) else None,
     )
 
 
@@ -137,14 +138,14 @@ def _instance_norm(call: Call) -> Step:
     return step("batch_norm", call.x, weights=weights, affine=call.get("weight") is not None, **numbers)
 
 
-@row("group_norm", "input num_groups weight bias eps")
+@row("group_norm", "input num_groups weight bias eps cudnn_enabled")
 def _group_norm(call: Call) -> Step:
     affine = call.get("weight") is not None
     numbers = {"groups": call.get("num_groups"), "eps": call.get("eps", 1e-5)}
     return step("group_norm", call.x, weights=_weights(call), affine=affine, **numbers)
 
 
-@row("layer_norm", "input normalized_shape weight bias eps")
+@row("layer_norm", "input normalized_shape weight bias eps cudnn_enable")
 def _layer_norm(call: Call) -> Step:
     affine = call.get("weight") is not None
     numbers = {"axes": len(call.get("normalized_shape")), "eps": call.get("eps", 1e-5)}

@@ -147,7 +147,7 @@ def _taken(x: torch.Tensor, axis: int, index: int) -> Step:
     return _subscript(x, (*(slice(None),) * axis, index))
 
 
-@row("unbind iter", "input dim")
+@row("unbind", "input dim")
 def _unbind(call: Call) -> Effect:
     axis = call.axis(default=0)
     return [_taken(call.x, axis, index) for index in range(len(call.results))]

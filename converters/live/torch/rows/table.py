@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import torch
-
 from twinzoo.converters.live.torch.calls import Call, Effect, Step, plain, tensors_in
 from twinzoo.zoo.errors import SpecError
 
@@ -35,10 +33,6 @@ def row(names: str, arguments: str = "input") -> Callable[[Rule], Rule]:
     return add
 
 
-_OTHER_ORDER = frozenset({torch.batch_norm, torch.instance_norm, torch.embedding})
-"""Functions that take their arguments in another order than those of the same name in torch.nn.functional."""
-
-
 def plain_name(func: Any) -> str:
     """One name for `torch.relu`, `torch.relu_`, `Tensor.relu` and `F.relu`; a property has its own."""
     name = getattr(func, "__name__", type(func).__name__)
@@ -47,10 +41,10 @@ def plain_name(func: Any) -> str:
     return name.strip("_") or name
 
 
-def effect_of(func: Any, call: Call) -> Effect:
+def effect_of(call: Call) -> Effect:
     """What a call does; in the framework's own words where no row fits."""
     found = ROWS.get(call.name)
-    if found is not None and func not in _OTHER_ORDER and call.bind(found.arguments):
+    if found is not None and call.bind(found.arguments):
         try:
             effect = found.rule(call)
         except (SpecError, TypeError, ValueError):  # arguments that the op table has no words for
