@@ -215,3 +215,14 @@ def test_no_tensor_is_lost_where_words_mean_the_same(words: tuple[str, ...]) -> 
 def test_both_spellings_in_one_layer_stay_apart() -> None:
     layer = layers_of({"n.weight": (3,), "n.gamma": (3,)})["n"]
     assert set(layer.tensors) == {"weight", "gamma"}
+
+
+def test_a_file_with_published_names_brings_its_network_along() -> None:
+    """Its keys are torchvision's, so its flow of data is known, whatever the target calls its layers."""
+    shapes, places = published_shapes("vgg16", {})
+    target = replace(spec_side(registry.spec("vgg16")), namings={})
+    shuffled = dict(reversed(shapes.items()))
+    found = Finder(keys(shuffled), target).find()
+    assert found.complete()
+    assert {pair.source: pair.target for pair in found.pairs} == places
+    assert {pair.how for pair in found.pairs} == {"graph"}
