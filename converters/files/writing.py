@@ -21,8 +21,8 @@ def write(path: str | Path, tensors: Mapping[str, Array], metadata: Mapping[str,
     """Write a checkpoint whose suffix picks the format: .pth .pt .safetensors .ckpt .npz, or a plug-in's.
 
     The old file stays until the new one has been read back and compared bit for bit. A process that is killed leaves
-    the old file or the new one, and perhaps a hidden `.twinzoo-*.partial`. Metadata is dropped where the format has no
-    room for it (.ckpt). Raises CheckpointError.
+    the old file or the new one, and perhaps a hidden `.twinzoo-*.partial`. Metadata, in which a Digest is computed
+    meanwhile, is dropped where the format has no room for it (.ckpt). Raises CheckpointError.
     """
     path = Path(path)
     format = _format(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,10 @@ SIZES = (16, 28, 32, 64, 96, 128, 224, 256, 512)
 
 _COMBINATIONS = 128
 """Of different candidates for several arguments, at each size."""
+
+
+_ELEMENTS = 2**22
+"""Of an input: deep layers have channels that make no sense for images of full size."""
 
 
 class Candidate(NamedTuple):
@@ -92,11 +97,12 @@ def smallest_inputs(
     layers = list(layers)
     tried: dict[tuple[Candidate, ...], None] = {}
     first_failure = ""
+    value_of = lru_cache(maxsize=16)(_value)
     for candidates in _tries(len(arguments), layers):
         if candidates in tried:
             continue
         tried[candidates] = None
-        values = [_value(place, candidate) for place, candidate in enumerate(candidates)]
+        values = [value_of(place, candidate) for place, candidate in enumerate(candidates)]
         inputs = dict(zip(arguments, values, strict=True))
         try:
             run(inputs)
@@ -110,7 +116,6 @@ def smallest_inputs(
     )
 
 
-@lru_cache(maxsize=16)
 def _value(place: int, candidate: Candidate) -> Array:
     """Values that are another argument's at another place."""
     random = np.random.default_rng(place)
@@ -145,7 +150,7 @@ def _candidates(layers: Iterable[Layer], size: int) -> list[Candidate]:
     """What each layer could take at a size, without repetitions, and images whatever the layers say."""
     found = [candidate for layer in layers for candidate in _taken_by(layer, size)]
     images = [Candidate((1, channels, size, size)) for channels in (3, 1)]
-    return list(dict.fromkeys([*found, *images]))
+    return [candidate for candidate in dict.fromkeys([*found, *images]) if prod(candidate.shape) <= _ELEMENTS]
 
 
 _KIND_BY_RANK = {2: "linear", 3: "conv1d", 4: "conv2d", 5: "conv3d"}

@@ -46,10 +46,9 @@ class Recording:
         self._made: dict[int, tuple[weakref.ref[torch.Tensor], Source]] = {}
         self._nodes: list[Node] = []
         self._placed: set[Node] = set()
-        self._own: dict[str, Node] = {}
+        self._state = {key: tensor for tensor, key in state.values()}
+        self._own = {key: self._node(key, PARAMETER, key=key, sources=(key,)) for key in self._state}
         for tensor, key in state.values():
-            if key not in self._own:
-                self._own[key] = self._node(key, PARAMETER, key=key, sources=(key,), value=self._value(tensor))
             self.know(tensor, (self._own[key], 0))
 
     def know(self, tensor: torch.Tensor, source: Source) -> None:
@@ -143,6 +142,8 @@ class Recording:
                     self._place(self._own[key])
                 made.operands += tuple((self._own[key], 0) for key in shared)
                 made.attrs = {**made.attrs, **attrs}
+            if made.key:
+                made.value = self._value(self._state[made.key])
             self._placed.add(made)
             self._nodes.append(made)
 
@@ -158,11 +159,11 @@ class Recording:
         keys: dict[str, str] = {}
         attrs: dict[str, Hashable] = {}
         for role, (made, _) in node.weights.items():
-            roles = [role] if len(made.sources) == 1 else [self._layers.role(key) for key in made.sources]
+            named = [self._layers.role(key) for key in made.sources]
+            roles = [role] if len(named) == 1 else named
             keys |= {r if r not in keys else key: key for r, key in zip(roles, made.sources, strict=True)}
-            if not made.key and not {self._layers.role(k) for k in made.sources} <= {
-                f"{role}_{p}" for p in _NORM_PARTS
-            }:
+            norm = {f"{role}_{part}" for part in _NORM_PARTS}.issuperset(named)
+            if not made.key and not norm:
                 attrs[f"{role}_from"] = _derivation(made)
         return keys, attrs
 

@@ -152,9 +152,21 @@ def test_the_number_of_tries_is_bounded_and_each_differs(names: str) -> None:
         raise AssertionError
 
     with pytest.raises(ConversionError):
-        found(names, [layer("linear", 8, 5), *(layer("conv2d", 8, c, 5, 5) for c in range(2, 5))], never)
+        found(names, [layer("linear", 8, 3), *(layer("conv2d", 8, c, 5, 5) for c in range(2, 5))], never)
     assert len(tries) == len(set(tries)) < 3000
     assert all(0 not in shape for shapes in tries for shape in shapes)
+
+
+def test_no_input_is_huge() -> None:
+    sizes = []
+
+    def never(inputs: Inputs) -> None:
+        sizes.append(inputs["x"].nbytes)
+        raise AssertionError
+
+    with pytest.raises(ConversionError):
+        found("x", [layer("conv2d", 8, 512, 3, 3), layer("conv3d", 8, 3, 3, 3, 3)], never)
+    assert 2**20 < max(sizes) <= 2**24
 
 
 def test_other_errors_are_not_hidden() -> None:

@@ -75,6 +75,7 @@ ROWS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("reshape", {"shape": (0, 2, -1, 8)}, ("x.view(1, 2, -1, 8)", "x.reshape((1, 2, -1, 8))")),
     ("reshape", {"shape": (0, 2, 12, 8)}, ("x.view(1, 2, 12, 8)", "torch.reshape(x, (-1, 2, 12, 8))")),
     ("reshape", {"shape": (0, 1, 4, 6, 8)}, ("x.unsqueeze(1)", "torch.unsqueeze(x, dim=1)")),
+    ("reshape", {"shape": (0, 0, 0, 0, -1)}, ("x.unsqueeze(-1)", "x.view(1, 4, 6, 8, 1)")),
     ("reshape", {"shape": (4, 6, 8)}, ("x.squeeze()", "x.squeeze(0)")),
     ("reshape", {"shape": (0, 2, 2, 6, 8)}, ("nn.Unflatten(1, (2, 2))(x)",)),
     ("transpose", {"order": (0, 2, 3, 1)}, ("x.permute(0, 2, 3, 1)", "x.permute((0, 2, 3, -3))", "x.movedim(1, -1)")),
