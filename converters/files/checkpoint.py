@@ -30,6 +30,9 @@ class Tensors(Mapping[str, Array]):
     def pieces(self, name: str) -> Iterator[bytes]:
         """The bytes of a tensor in C order, in runs of whole elements of about CHUNK bytes."""
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
 

@@ -128,3 +128,12 @@ def test_memory_stays_below_a_carried_tensor(tmp_path: Path) -> None:
     command = [sys.executable, "-c", MEMORY, str(tmp_path / "a.pth"), str(tmp_path / "b.ckpt")]
     used = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert used < 24e6
+
+
+def test_asking_whether_a_tensor_is_there_makes_none() -> None:
+    def never() -> npt.NDArray[Any]:
+        raise AssertionError("made")
+
+    state = Lazy({"a": made(Entry((2,), np.dtype(np.float32)), never)})
+    assert "a" in state
+    assert "b" not in state
