@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinzoo.converters import files
-from twinzoo.converters.graph import Graph, Operation
-from twinzoo.converters.layers import Layer, layers_of
+from twinzoo.converters.graph import Graph
+from twinzoo.converters.layers import Layer, Shape, Tensor, layers_of
 from twinzoo.converters.live import Trace, framework_of, live, spec_of
 from twinzoo.converters.matching.names import by_names
 from twinzoo.converters.matching.proposal import Target
-from twinzoo.converters.matching.tensors import matched
+from twinzoo.converters.matching.tensors import Match, matched
 from twinzoo.converters.spec_graph import graph_of_spec, layers_of_spec
 from twinzoo.converters.targets import published
 from twinzoo.zoo import registry
@@ -44,8 +44,7 @@ class Side:
         aliases: key -> the first key of the same tensor.
         left_out: keys that are no weights, with the reason.
         problem: why the flow of data is not known, empty where it is or was not asked for.
-        names_in_model: layer of the model or spec -> layer here, where the graph is under the model's own names.
-        model_layers: the live model's own layers, where the values come from a file.
+        keys_of_model: key of the model or spec -> key here, where the graph is under the model's own names.
     """
 
     title: str
@@ -58,8 +57,7 @@ class Side:
     aliases: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
-    names_in_model: Mapping[str, str] = field(default_factory=dict)
-    model_layers: Mapping[str, Layer] | None = None
+    keys_of_model: Mapping[str, str] = field(default_factory=dict)
     _graph: Graph | None = None
 
     def graph(self, inputs: Any = None) -> Graph | None:
@@ -86,18 +84,13 @@ class Side:
 
     def state_for_model(self) -> dict[str, Array]:
         """The values of a checkpoint under the keys of the live model that it belongs to; nothing for a live source."""
-        if self.model is None or self.model_layers is None:
+        if self.model is None or self.spec is not None:
             return {}
-        return {
-            tensor.key: self.arrays[self.layers[self.names_in_model[name]].tensors[role].key]
-            for name, layer in self.model_layers.items()
-            if name in self.names_in_model
-            for role, tensor in layer.tensors.items()
-            if role in self.layers[self.names_in_model[name]].tensors
-        }
+        return {theirs: self.arrays[ours] for theirs, ours in self.keys_of_model.items()}
 
     def _renamed(self, graph: Graph) -> Graph:
-        return renamed(graph, self.names_in_model, self.layers) if self.names_in_model else graph
+        shapes = {t.key: t.shape for layer in self.layers.values() for t in layer.tensors.values()}
+        return renamed(graph, self.keys_of_model, shapes) if self.keys_of_model else graph
 
     def target(self) -> Target:
         """As what is to be filled, in order of execution where that is known."""
@@ -110,17 +103,29 @@ class Side:
         return Target(self.title, layers, self.namings, executed)
 
 
-def renamed(graph: Graph, names: Mapping[str, str], layers: Mapping[str, Layer]) -> Graph:
-    """A model's graph under the names and keys that a file has for its layers.
+def renamed(graph: Graph, keys: Mapping[str, str], shapes: Mapping[str, Shape]) -> Graph:
+    """A model's graph under the keys that a file has for its tensors, its layers under what these have in common.
 
     Args:
-        names: the model's layer -> the file's.
+        keys: the model's key -> the file's; tensors that the file has not are left out of their layers.
+        shapes: of the file's tensors.
     """
-    kinds = {names[name]: layer.kind for name, layer in graph.layers.items() if name in names}
-    operations = tuple(
-        Operation(op.name, op.kind, op.operands, op.attrs, names.get(op.layer, "")) for op in graph.operations
-    )
-    return Graph(graph.title, {n: replace(layers[n], kind=kind) for n, kind in kinds.items()}, operations)
+    layers: dict[str, Layer] = {}
+    names: dict[str, str] = {}
+    for name, layer in graph.layers.items():
+        own = {role: keys[tensor.key] for role, tensor in layer.tensors.items() if tensor.key in keys}
+        names[name] = _common_prefix(own.values())
+        tensors = {role: Tensor(key, role, shapes[key]) for role, key in own.items()}
+        layers[names[name]] = Layer(names[name], tensors, layer.kind)
+    operations = tuple(replace(op, layer=names.get(op.layer, "")) for op in graph.operations)
+    return Graph(graph.title, layers, operations)
+
+
+def _common_prefix(keys: Iterable[str]) -> str:
+    """What a layer's keys have in common, up to a dot: the shortest prefix; all of them where they have none."""
+    prefixes = sorted({key.rpartition(".")[0] for key in keys}, key=len)
+    alike = prefixes and all(f"{prefix}.".startswith(f"{prefixes[0]}.") for prefix in prefixes)
+    return prefixes[0] if alike and prefixes[0] else "+".join(keys)
 
 
 def source_side(source: Any, source_model: Any = None, select: str = "") -> Side:
@@ -198,8 +203,8 @@ def live_side(model: Any) -> Side:
     dtypes = {key: value.dtype for key, value in own.items()}
     title = f"a {type(model).__name__}"
     namings = _own_names(layers) | (published(spec) if spec else {})
-    names = {name: name for name in layers} if spec else {}
-    return Side(title, layers, dtypes, arrays, namings, spec, model, aliases, names_in_model=names)
+    side = Side(title, layers, dtypes, arrays, namings, spec, model, aliases)
+    return replace(side, keys_of_model=_keys_in(side, spec_side(spec))[1]) if spec else side
 
 
 def _mapping_side(arrays: Mapping[str, Array]) -> Side:
@@ -220,16 +225,22 @@ def _with_model(side: Side, model: Any) -> Side:
         known = live_side(model)
     else:
         raise ConversionError(f"source_model: must be a spec, a model's name or a model, got {type(model).__name__}")
-    target = known.target()
-    found = [(p, matched(p, side.layers, target.layers)) for p in by_names(side.layers, target)]
-    best, match = max(found, key=lambda item: (item[1].complete(), len(item[1].pairs)))
+    match, keys = _keys_in(side, known)
     if not match.complete():
         raise IncompleteConversionError(
             f"source_model: {known.title} is not the network of {side.title}: {len(match.missing)} of its tensors are "
             f"not in the checkpoint, {len(match.unused)} of the checkpoint's are not in it: give the one that was saved"
         )
-    names = {layer: source for layer, (source, _) in best.places.items()}
-    return replace(side, spec=known.spec, model=known.model, names_in_model=names, model_layers=known.layers)
+    spec = known.spec if known.model is None else None  # a live model's graph is under its own keys, a twin's too
+    return replace(side, spec=spec, model=known.model, keys_of_model=keys)
+
+
+def _keys_in(side: Side, known: Side) -> tuple[Match, dict[str, str]]:
+    """The best match by names of a known network's tensors, and key of the network -> key here."""
+    target = known.target()
+    found = [matched(proposal, side.layers, target.layers) for proposal in by_names(side.layers, target)]
+    best = max(found, key=lambda match: (match.complete(), len(match.pairs)))
+    return best, {pair.target: pair.source for pair in best.pairs}
 
 
 def known_model(side: Side) -> Side:
@@ -237,9 +248,7 @@ def known_model(side: Side) -> Side:
     registry.load()
     for name in registry.MODELS:
         known = spec_side(registry.spec(name))
-        target = known.target()
-        for proposal in by_names(side.layers, target):
-            if matched(proposal, side.layers, target.layers).complete():
-                names = {layer: source for layer, (source, _) in proposal.places.items()}
-                return replace(side, spec=known.spec, names_in_model=names, problem="")
+        match, keys = _keys_in(side, known)
+        if match.complete():
+            return replace(side, spec=known.spec, keys_of_model=keys, problem="")
     return side

@@ -91,6 +91,8 @@ def _attrs(node: Node) -> dict[str, Hashable]:
         attrs["axis"] = axis % rank
     if isinstance(axes := attrs.get("axes"), tuple):
         attrs["axes"] = tuple(sorted(axis % rank for axis in axes))
+    if "kernel" in attrs and attrs.get("stride") == attrs["kernel"] and node.op.endswith("pool2d"):
+        attrs["stride"] = None
     return attrs
 
 

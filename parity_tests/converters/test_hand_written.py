@@ -224,3 +224,15 @@ def test_a_norm_that_was_trained_is_not_dropped(tmp_path: Path) -> None:
 
 def dict_equal(a: Any, b: Any) -> bool:
     return list(a) == list(b) and all(np.asarray(a[key]).tobytes() == np.asarray(b[key]).tobytes() for key in a)
+
+
+@pytest.mark.parametrize("port", ["torch", "mindspore"])
+def test_a_twin_as_the_network_of_a_file(port: str, tmp_path: Path) -> None:
+    """The file has published names, the twin its own; both are live, so both are run in the end."""
+    spec = tz.spec("vgg16_bn", **VGG)
+    weights = published_file(spec, tmp_path / "vgg.pth")
+    twin = tz.build(spec, port, weights=weights, seed=5)
+    found = tz.convert(weights, tz.build(spec, "torch", seed=1), source_model=twin)
+    assert found.agreement is not None
+    assert found.agreement.ok
+    assert len(found.pairs) == len(files.read(weights))

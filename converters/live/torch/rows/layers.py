@@ -141,8 +141,10 @@ def _instance_norm(call: Call) -> Step:
 @row("group_norm", "input num_groups weight bias eps cudnn_enabled")
 def _group_norm(call: Call) -> Step:
     affine = call.get("weight") is not None
-    numbers = {"groups": call.get("num_groups"), "eps": call.get("eps", 1e-5)}
-    return step("group_norm", call.x, weights=_weights(call), affine=affine, **numbers)
+    groups, eps = call.get("num_groups"), call.get("eps", 1e-5)
+    if call.x.ndim == 4 and groups == call.x.shape[1]:
+        return step("instance_norm", call.x, weights=_weights(call), affine=affine, eps=eps)
+    return step("group_norm", call.x, weights=_weights(call), affine=affine, groups=groups, eps=eps)
 
 
 @row("layer_norm", "input normalized_shape weight bias eps cudnn_enable")
