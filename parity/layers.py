@@ -68,12 +68,18 @@ class Walk:
         self._differing = differing
         self._random = np.random.default_rng(seed)
 
-    def model(self, spec: Spec, traces: Pair, inputs: Mapping[str, Array]) -> None:
+    def model(
+        self, spec: Spec, traces: Pair, inputs: Mapping[str, Array], beside: Mapping[str, Array] | None = None
+    ) -> None:
         """Judge every layer of two traces, then what the models themselves returned against the traces.
 
         The arrays are taken out of the traces on the way.
+
+        Args:
+            beside: side b's inputs, where they are not the same arrays as side a's.
         """
-        slots = {name: _Slot((inputs[name], inputs[name]), inputs[name], inputs[name]) for name in spec.inputs}
+        others = {**inputs, **(beside or {})}
+        slots = {name: _Slot((inputs[name], others[name]), inputs[name], inputs[name]) for name in spec.inputs}
         draws = {name: x for name, x in inputs.items() if name not in spec.inputs}
         self._graph(spec, traces, slots, _Scope("", "", draws))
         for name, value in spec.outputs.items():

@@ -99,9 +99,7 @@ def _drawn(drawing: Drawing, run: Run, position: int, operands: list[Value]) -> 
     return value
 
 
-def weights_of(
-    node: Node, layer: Layer, state: Mapping[str, Array]
-) -> dict[str, tuple[str, Array]] | None:
+def weights_of(node: Node, layer: Layer, state: Mapping[str, Array]) -> dict[str, tuple[str, Array]] | None:
     """The layer's tensors by the node's roles, with their keys; None where one is missing or does not fit.
 
     A norm's statistics and affine tensors that the layer does not keep have the values that a fresh norm has.
