@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from twinzoo.converters.live import framework_of, spec_of
 from twinzoo.parity.findings import differing_weights, findings_of
+from twinzoo.parity.graphs.compare import compare_models
 from twinzoo.parity.inputs import checked_inputs
 from twinzoo.parity.kernels import KERNELS
 from twinzoo.parity.layers import Walk
@@ -41,12 +43,15 @@ def compare(
     steps: int = 0,
     loss: Any = None,
 ) -> ParityReport:
-    """Run two twins on the same inputs and judge every layer of both.
+    """Run two models on the same inputs and judge every layer of both.
+
+    Twins of one spec are both held against the spec. For any other pair side a is what is right: each of its operations
+    is computed in float64 on what its counterpart on side b was given (see twinzoo.parity.graphs).
 
     Args:
-        a, b: each a twin that twinzoo built, or (spec or model name, port) for one with the spec's initial weights of
-            seed 0. One side may be on the reference port.
-        inputs: an array for a spec of one input, or a mapping of arrays by input name.
+        a, b: each a live nn.Module or nn.Cell, or (spec or model name, port) for a twin with the spec's initial weights
+            of seed 0. Of two twins one side may be on the reference port.
+        inputs: an array for a model of one input, a tuple in the order of its arguments, or a mapping by their names.
         grad, train, steps, loss: not there yet; only the defaults are.
 
     Raises:
@@ -57,6 +62,8 @@ def compare(
     for name, asked in {"grad": grad, "train": train, "steps": steps, "loss": loss is not None}.items():
         if asked:
             raise ParityError(f"compare: {name} is not there yet in 0.1: leave it out to compare the forward pass")
+    if _is_foreign(a) or _is_foreign(b):
+        return compare_models(_live("a", a), _live("b", b), inputs)
     began = time.perf_counter()
     sides = (_side("a", a), _side("b", b))
     spec = sides[0].spec
@@ -81,6 +88,28 @@ def compare(
         kernels=[_kernel_use(*kernel, tuple(names)) for kernel, names in walk.kernels.items()],
         seconds=time.perf_counter() - began,
     )
+
+
+def _is_foreign(side: Any) -> bool:
+    """Whether a side is a live model that twinzoo did not build."""
+    return bool(framework_of(side)) and spec_of(side) is None
+
+
+def _live(label: str, given: Any) -> Any:
+    """A side as a live model.
+
+    Raises:
+        ParityError: it is on a port that has none.
+    """
+    if framework_of(given):
+        return given
+    side = _side(label, given)
+    (model,) = _models((side,))
+    if not framework_of(model):
+        raise ParityError(
+            f"compare: {label} is on port {side.port.name}: give a framework's, beside somebody's own model"
+        )
+    return model
 
 
 @dataclass(frozen=True)
@@ -114,10 +143,7 @@ def _side(label: str, given: Any) -> _Side:
     built_from = found.spec_of(given) if found else None
     if found is None or built_from is None:
         kind = f"{type(given).__module__}.{type(given).__qualname__}"
-        raise ParityError(
-            f"compare: {label} is a {kind} that twinzoo did not build: models of other makes are not there yet in 0.1: "
-            "give a twin or (spec, port)"
-        )
+        raise ParityError(f"compare: {label} is a {kind}: must be an nn.Module, an nn.Cell, or (spec, port)")
     return _Side(built_from, found, given, "the model's own")
 
 
@@ -128,7 +154,7 @@ def _traces(sides: tuple[_Side, _Side], inputs: Mapping[str, Array]) -> tuple[Tr
     return a, _trace(sides[1], models.pop(0), inputs, a.state)
 
 
-def _models(sides: tuple[_Side, _Side]) -> list[Any]:
+def _models(sides: tuple[_Side, ...]) -> list[Any]:
     """The models; initial weights are drawn once for sides of one spec."""
     models = []
     drawn: dict[str, dict[str, Any]] = {}

@@ -50,6 +50,12 @@ KERNELS: dict[tuple[str, str], KernelAccuracy] = {
 }
 """(port, op) -> the accuracy of its kernel; `measure` says whether a row holds."""
 
+LIVE = "live "
+"""Before a port's name: the framework's own kernels, as a stranger's model calls them, not as the port writes them."""
+
+KERNELS |= {(LIVE + port, op): known for (port, op), known in list(KERNELS.items())}
+KERNELS["live mindspore", "tanh"] = KernelAccuracy(1.1e-4, 0.0, _MS + "its own tanh errs by 1e-4 near |x| = 5")
+
 
 @dataclass(frozen=True)
 class Measured:

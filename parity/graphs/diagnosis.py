@@ -50,7 +50,7 @@ def diagnose(paired: Paired, position: int, framework: str) -> list[Finding]:
         return [Finding(paired.name(position), "missing-op", f"only side a has {ours.name} ({ours.kind})", fix)]
     replay = _Replay(
         ours, theirs, paired.alone(position), paired.given(position), paired.b.values[other],
-        paired.b.info.port, paired.name(position),
+        paired.b.port, paired.name(position),
     )  # fmt: skip
     for tried in (_attributes(replay), _kind(replay), _operands(replay, paired, position)):
         if tried:

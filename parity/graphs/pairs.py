@@ -72,8 +72,8 @@ class Paired:
         ours = {n: _returned(self.a, place) for n, place in zip(outputs, places, strict=True)}
         pairs = self.alignment.pairs
         theirs = {n: _returned(self.b, pairs[p]) for n, p in zip(outputs, places, strict=True) if p in pairs}
-        a = Trace(self.a.info.port, self.drawing.state, ours, self._by_ref(self.a.values))
-        return a, Trace(self.b.info.port, self.state, theirs, self._by_ref(self.values))
+        a = Trace(self.a.port, self.drawing.state, ours, self._by_ref(self.a.values))
+        return a, Trace(self.b.port, self.state, theirs, self._by_ref(self.values))
 
     def _by_ref(self, values: Mapping[int, Array]) -> dict[str, Array]:
         nodes = self.drawing.spec.nodes

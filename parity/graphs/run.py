@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from twinzoo.converters.graph import INPUT, Graph
 from twinzoo.converters.live import framework_of, live
+from twinzoo.parity.kernels import LIVE
 from twinzoo.parity.results import SideInfo
 from twinzoo.ports.registry import port
 from twinzoo.zoo.errors import ConversionError, ParityError
@@ -35,6 +36,11 @@ class Run:
     values: Mapping[int, Array]
     state: Mapping[str, Array]
     outputs: Mapping[str, Array]
+
+    @property
+    def port(self) -> str:
+        """The key of its kernels."""
+        return LIVE + self.info.port
 
     @property
     def inputs(self) -> dict[str, Array]:
