@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from twinzoo.converters.live import framework_of, spec_of
 from twinzoo.parity.findings import differing_weights, findings_of
-from twinzoo.parity.graphs.compare import compare_models
+from twinzoo.parity.graphs.compare import compare_runs
+from twinzoo.parity.graphs.record import read_record
+from twinzoo.parity.graphs.run import Run, run
 from twinzoo.parity.inputs import checked_inputs
 from twinzoo.parity.kernels import KERNELS
 from twinzoo.parity.layers import Walk
@@ -36,7 +39,7 @@ Array = NDArray[Any]
 def compare(
     a: Any,
     b: Any,
-    inputs: ArrayLike | Mapping[str, ArrayLike],
+    inputs: ArrayLike | Mapping[str, ArrayLike] | None = None,
     *,
     grad: bool = False,
     train: bool = False,
@@ -49,9 +52,10 @@ def compare(
     is computed in float64 on what its counterpart on side b was given (see twinzoo.parity.graphs).
 
     Args:
-        a, b: each a live nn.Module or nn.Cell, or (spec or model name, port) for a twin with the spec's initial weights
-            of seed 0. Of two twins one side may be on the reference port.
-        inputs: an array for a model of one input, a tuple in the order of its arguments, or a mapping by their names.
+        a, b: each a live nn.Module or nn.Cell, the path of a record, or (spec or model name, port) for a twin with the
+            spec's initial weights of seed 0. Of two twins one side may be on the reference port.
+        inputs: an array for a model of one input, a tuple in the order of its arguments, or a mapping by their names;
+            where a side is a record, its own inputs.
         grad, train, steps, loss: not there yet; only the defaults are.
 
     Raises:
@@ -62,12 +66,14 @@ def compare(
     for name, asked in {"grad": grad, "train": train, "steps": steps, "loss": loss is not None}.items():
         if asked:
             raise ParityError(f"compare: {name} is not there yet in 0.1: leave it out to compare the forward pass")
-    if _is_foreign(a) or _is_foreign(b):
-        return compare_models(_live("a", a), _live("b", b), inputs)
     began = time.perf_counter()
+    if any(_is_foreign(side) or isinstance(side, (str, PathLike)) for side in (a, b)):
+        return compare_runs(*_runs(a, b, inputs), began)
     sides = (_side("a", a), _side("b", b))
     spec = sides[0].spec
     _check_same(spec, sides[1].spec)
+    if inputs is None:
+        raise ParityError("compare: inputs are missing: give arrays, by name or in order")
     given = checked_inputs(spec, inputs)
     with ThreadPoolExecutor() as pool:  # a port may ask a process of its own which devices there are
         infos = {name: pool.submit(found.info) for name, found in {side.port.name: side.port for side in sides}.items()}
@@ -93,6 +99,25 @@ def compare(
 def _is_foreign(side: Any) -> bool:
     """Whether a side is a live model that twinzoo did not build."""
     return bool(framework_of(side)) and spec_of(side) is None
+
+
+def _runs(a: Any, b: Any, inputs: Any) -> tuple[Run, Run]:
+    """Both sides run on the same inputs; records have been, and a live model beside one is given its inputs.
+
+    Raises:
+        ParityError: two records were not made on the same inputs, or not on those that are given.
+    """
+    recorded = [read_record(Path(side)) if isinstance(side, (str, PathLike)) else None for side in (a, b)]
+    known = next((done.inputs for done in recorded if done is not None), None)
+    given = tuple(known.values()) if inputs is None and known is not None else inputs
+    done = [
+        found or run(label, _live(label, side), given)
+        for label, side, found in zip("ab", (a, b), recorded, strict=True)
+    ]
+    ours, theirs = (list(side.inputs.values()) for side in done)
+    if len(ours) != len(theirs) or not all(map(np.array_equal, ours, theirs)):
+        raise ParityError("compare: a and b were not run on the same inputs: record both on the same ones")
+    return done[0], done[1]
 
 
 def _live(label: str, given: Any) -> Any:
@@ -133,8 +158,6 @@ def _kernel_use(name: str, op: str, layers: tuple[str, ...]) -> KernelUse:
 
 
 def _side(label: str, given: Any) -> _Side:
-    if isinstance(given, (str, Path)):
-        raise ParityError(f"compare: {label}={str(given)!r}: records are not there yet in 0.1: give a twin")
     if isinstance(given, tuple) and len(given) == 2:
         named, place = given
         spec = named if isinstance(named, Spec) else registry.spec(named)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from twinzoo.parity.graphs.causes import differing, of_attribute, silent
 from twinzoo.parity.graphs.diagnosis import diagnose
 from twinzoo.parity.graphs.drawing import node_name
 from twinzoo.parity.graphs.pairs import Paired, pair
-from twinzoo.parity.graphs.run import Run, run
+from twinzoo.parity.graphs.run import Run
 from twinzoo.parity.graphs.weights import weight_findings
 from twinzoo.parity.kernels import KERNELS
 from twinzoo.parity.layers import Walk
@@ -27,25 +26,18 @@ OPAQUE = 1e-4
 """How far, of their largest value, outputs may lie apart that cannot be computed here, where their inputs agree."""
 
 
-def compare_models(a: Any, b: Any, inputs: Any) -> ParityReport:
-    """Run two live models on the same inputs and judge every operation of side b by side a's.
+def compare_runs(a: Run, b: Run, began: float) -> ParityReport:
+    """Judge every operation of side b by side a's.
 
     Side a is what is right: each of its operations is computed in float64 on what side b's counterpart was given, with
     side b's weights, and side b must lie within rounding of that. Side a is held against itself in the same way.
 
     Args:
-        a, b: live models, of either framework.
-        inputs: arrays by argument, or in order.
+        began: when the comparison began, in seconds of the performance counter.
 
     Raises:
-        ParityError: one does not run on the inputs.
+        ParityError: there is nothing to compare.
     """
-    began = time.perf_counter()
-    return compare_runs(run("a", a, inputs), run("b", b, inputs), began)
-
-
-def compare_runs(a: Run, b: Run, began: float) -> ParityReport:
-    """Judge two runs."""
     paired = pair(a, b)
     if not paired.drawing.spec.nodes:
         raise ParityError("compare: side a does nothing that could be compared")

@@ -25,7 +25,7 @@ def test_signatures_are_the_documented_ones() -> None:
     assert signature(tz.convert).startswith(
         "source, target=None, output=None, source_model=None, inputs=None, allow=()"
     )
-    assert signature(tz.compare) == "a, b, inputs, grad=False, train=False, steps=0, loss=None"
+    assert signature(tz.compare) == "a, b, inputs=None, grad=False, train=False, steps=0, loss=None"
     assert signature(tz.spec) == "name, **options"
 
 

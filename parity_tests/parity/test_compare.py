@@ -1,7 +1,6 @@
 """The comparison on a port that errs as planted: clean twins pass, every planted error is caught at its layer."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -360,12 +359,6 @@ def test_a_description_makes_no_difference(fake: Fake, chain_spec: Spec) -> None
 def test_what_is_not_there_yet_says_so(fake: Fake, chain_spec: Spec, asked: dict[str, Any]) -> None:
     with pytest.raises(ParityError, match=f"{next(iter(asked))} is not there yet in 0.1"):
         compare((chain_spec, fake()), (chain_spec, fake()), default_inputs(chain_spec), **asked)
-
-
-@pytest.mark.parametrize("given", [Path("a.record"), "a.record"])
-def test_records_are_not_there_yet(fake: Fake, chain_spec: Spec, given: Any) -> None:
-    with pytest.raises(ParityError, match="not there yet in 0.1"):
-        compare((chain_spec, fake()), given, default_inputs(chain_spec))
 
 
 def test_what_is_no_model_is_refused(fake: Fake, chain_spec: Spec) -> None:

@@ -100,9 +100,10 @@ def test_two_tensors_in_each_others_place() -> None:
     model = network()
     twin = twin_of(model)
     with torch.no_grad():
-        one, two = twin.side.bias.clone(), twin.down.bias.clone()
-        twin.side.bias.copy_(two)
-        twin.down.bias.copy_(one)
+        state = twin.state_dict()
+        one, two = state["side.bias"].clone(), state["down.bias"].clone()
+        state["side.bias"].copy_(two)
+        state["down.bias"].copy_(one)
     assert {f.cause for f in compared(model, twin).findings} == {"weight-swapped"}
 
 
@@ -110,7 +111,7 @@ def test_a_tensor_used_twice() -> None:
     model = network()
     twin = twin_of(model)
     with torch.no_grad():
-        twin.side.bias.copy_(twin.down.bias)
+        twin.state_dict()["side.bias"].copy_(twin.state_dict()["down.bias"])
     (finding,) = compared(model, twin).findings
     assert finding.cause == "weight-shared"
     assert "down.bias" in finding.evidence
@@ -133,7 +134,7 @@ def test_layers_that_only_one_side_has_are_findings() -> None:
     class More(Network):
         def forward(self, image: Any) -> Any:
             made, pooled = super().forward(image)
-            return self.after(made), pooled
+            return self.get_submodule("after")(made), pooled
 
     model = network()
     twin = More(model.plan).eval()

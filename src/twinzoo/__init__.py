@@ -15,7 +15,7 @@ if (_Path(__file__).parent / "zoo").is_file():  # git wrote the links as text fi
     )
 
 if TYPE_CHECKING:
-    from twinzoo.api import build, compare, convert, losses, models, ports, spec
+    from twinzoo.api import build, compare, convert, losses, models, ports, record, spec
     from twinzoo.zoo.errors import (
         CheckpointError,
         ConversionError,
@@ -40,6 +40,7 @@ __all__ = [
     "losses",
     "models",
     "ports",
+    "record",
     "spec",
 ]
 

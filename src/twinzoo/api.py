@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from twinzoo.ports.port import PortInfo
     from twinzoo.zoo.spec import Spec
 
-__all__ = ["build", "compare", "convert", "losses", "models", "ports", "spec"]
+__all__ = ["build", "compare", "convert", "losses", "models", "ports", "record", "spec"]
 
 
 def models() -> list[str]:
@@ -67,7 +67,7 @@ def build(
 def compare(
     a: Any,
     b: Any,
-    inputs: Any,
+    inputs: Any = None,
     *,
     grad: bool = False,
     train: bool = False,
@@ -78,3 +78,10 @@ def compare(
     from twinzoo.parity.compare import compare as compare_sides
 
     return compare_sides(a, b, inputs, grad=grad, train=train, steps=steps, loss=loss)
+
+
+def record(model: Any, inputs: Any, path: str | PathLike[str], *, grad: bool = False) -> None:
+    """Run a live model once and write down all that a comparison needs: see twinzoo.parity.graphs.record."""
+    from twinzoo.parity.graphs.record import record as record_run
+
+    record_run(model, inputs, path, grad=grad)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from twinzoo import __version__
+from twinzoo.commands.compare import compare, record
 from twinzoo.commands.convert import convert
 from twinzoo.commands.inspect import inspect
 from twinzoo.commands.options import JSON
@@ -152,6 +153,8 @@ def demo(weights_dir: Path | None, output: Path, tamper: bool) -> None:
 
 
 cli.add_command(convert)
+cli.add_command(compare)
+cli.add_command(record)
 cli.add_command(inspect)
 
 
