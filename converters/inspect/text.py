@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
+from textwrap import shorten
 
 from twinzoo.converters.inspect.report import Inspection, LayerReport, Suspicion, TensorReport, pooled
 from twinzoo.converters.inspect.statistics import Statistics
@@ -13,6 +14,9 @@ from twinzoo.converters.inspect.tree import Row, rows, tree_of
 
 EVIDENCE = 4
 """Lines that a rule gets where not everything is asked for."""
+
+_NOTE = 100
+"""Characters of a note in the metadata that are shown; JSON has all."""
 
 _NUMBERS = ("min", "max", "mean", "std", "zeros", "NaN", "Inf")
 _SPARE = (("zeros",), ("mean",), ("NaN", "Inf"), ("std",), ("min", "max"), ("bytes",))
@@ -35,7 +39,7 @@ def text_of(found: Inspection, *, width: int | None = None, keys: bool = False, 
     if found.groups:
         summary.append(f"networks: {', '.join(found.groups)} (--select NAME looks at one of them)")
     summary.append("fits: " + (", ".join(found.fits) or "no model of the zoo at its default options"))
-    summary += [f"metadata: {key} = {value}" for key, value in found.metadata.items()]
+    summary += [f"metadata: {key} = {shorten(value, _NOTE)}" for key, value in found.metadata.items()]
     tied = [f"{tensor.key} = {tensor.alias_of}" for tensor in found.tensors if tensor.alias_of]
     summary += [f"tied: {', '.join(tied)}"] if tied else []
     for line in [*summary, *_suspicions(found, every)]:
