@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from mindspore import Tensor, nn
 
 from twinzoo.converters.layers import ROLE_OF, Layer
 from twinzoo.converters.layers import Tensor as LayerTensor
+from twinzoo.converters.live.claims import Claims, Group
 from twinzoo.converters.live.mindspore.parameters import Entry
 from twinzoo.converters.live.mindspore.rows.table import kind_of
-
-PARAMETER = "parameter"
-"""The kind of an operation that is a parameter used in the open, as in `x * self.scale`, and of its layer."""
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Tensors that belong together: role -> key."""
-
-    kind: str
-    keys: Mapping[str, str]
-    name: str = ""
 
 
 class Layers:
@@ -41,8 +29,7 @@ class Layers:
         self._of_cell: dict[nn.Cell, Mapping[str, str]] = {}
         self._homes: dict[str, Group] = {}
         self._home: dict[str, Group] = {}
-        self._groups: list[Group] = []
-        self._owner: dict[str, Group] = {}
+        self._claims = Claims()
         whole: str | None = None
         for path, cell in model.cells_and_names():
             if whole is None or not path.startswith(whole):
@@ -84,34 +71,27 @@ class Layers:
 
     def claim(self, kind: str, keys: Mapping[str, str]) -> tuple[Group, list[str]]:
         """The group of these tensors for an operation, and those that belong to another operation's group."""
-        free = {role: key for role, key in keys.items() if key not in self._owner}
-        if free:
-            group = Group(kind, free)
-            self._groups.append(group)
-            self._owner |= dict.fromkeys(free.values(), group)
-        else:
-            group = self._owner[next(iter(keys.values()))]
-        return group, [key for key in keys.values() if self._owner[key] is not group]
+        return self._claims.claim(kind, keys)
 
     def used(self) -> tuple[dict[Group, str], dict[str, Layer]]:
         """The name of each claimed group's layer, and all layers in order of definition."""
         names: dict[Group, str] = {}
         layers: dict[str, Layer] = {}
-        for group in self._groups:
+        for group in self._claims.groups:
             home = self._home[next(iter(group.keys.values()))]
             named = self._is_all_of(group, home)
             prefix, keys = (home.name, home.keys) if named else ("+".join(group.keys.values()), group.keys)
             names[group] = prefix or self._title
             layers[names[group]] = self._layer(prefix, keys, group.kind)
         for home in self._homes.values():
-            left = {role: key for role, key in home.keys.items() if key not in self._owner}
+            left = {role: key for role, key in home.keys.items() if key not in self._claims.owner}
             if left and (home.name or self._title) not in layers:
                 layers[home.name or self._title] = self._layer(home.name, left, home.kind)
         return names, dict(sorted(layers.items(), key=lambda item: self._place(item[1])))
 
     def _is_all_of(self, group: Group, home: Group) -> bool:
         """Whether a group is what is used of a cell's tensors, in the same roles."""
-        users = {self._owner.get(key) for key in home.keys.values()} - {None}
+        users = {self._claims.owner.get(key) for key in home.keys.values()} - {None}
         return users == {group} and group.keys.items() <= home.keys.items()
 
     def _place(self, layer: Layer) -> int:

@@ -8,9 +8,10 @@ from typing import Any
 from mindspore import Tensor, nn
 
 from twinzoo.converters.graph import INPUT, OUTPUT, UNSEEN, Graph, Operation
+from twinzoo.converters.live.claims import PARAMETER, Group
 from twinzoo.converters.live.mindspore.calls import IDENTITY, Call, Effect, Step
 from twinzoo.converters.live.mindspore.folding import folded
-from twinzoo.converters.live.mindspore.layering import PARAMETER, Group, Layers
+from twinzoo.converters.live.mindspore.layering import Layers
 from twinzoo.converters.live.mindspore.nodes import Array, Node
 from twinzoo.converters.live.mindspore.parameters import array_of
 from twinzoo.converters.live.mindspore.rows import table

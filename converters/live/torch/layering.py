@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from twinzoo.converters.layers import Layer, Tensor, layers_of
+from twinzoo.converters.live.claims import Claims, Group
 from twinzoo.converters.live.torch.modules import is_whole, kind_of
-
-PARAMETER = "parameter"
-"""The kind of an operation that is a parameter used in the open, as in `x * self.scale`, and of its layer."""
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """The tensors that an operation uses: role -> key."""
-
-    kind: str
-    keys: Mapping[str, str]
 
 
 class Layers:
@@ -37,8 +26,7 @@ class Layers:
         self._named = _with_kinds(model, layers_of({key: tuple(tensor.shape) for key, tensor in state.items()}))
         self._home = {tensor.key: layer for layer in self._named.values() for tensor in layer.tensors.values()}
         self._role = {t.key: role for layer in self._named.values() for role, t in layer.tensors.items()}
-        self._groups: list[Group] = []
-        self._owner: dict[str, Group] = {}
+        self._claims = Claims()
 
     def listed(self) -> list[Layer]:
         """The layers as far as they are known without a run."""
@@ -55,22 +43,15 @@ class Layers:
 
     def claim(self, kind: str, keys: Mapping[str, str]) -> tuple[Group, list[str]]:
         """The group of these tensors for an operation, and those that belong to another operation's group."""
-        free = {role: key for role, key in keys.items() if key not in self._owner}
-        if free:
-            group = Group(kind, free)
-            self._groups.append(group)
-            self._owner |= dict.fromkeys(free.values(), group)
-        else:
-            group = self._owner[next(iter(keys.values()))]
-        return group, [key for key in keys.values() if self._owner[key] is not group]
+        return self._claims.claim(kind, keys)
 
     def used(self) -> tuple[dict[Group, str], dict[str, Layer]]:
         """The name of each group's layer, and all layers in order of definition."""
         names: dict[Group, str] = {}
         layers: dict[str, Layer] = {}
-        for group in self._groups:
+        for group in self._claims.groups:
             home = self._home[next(iter(group.keys.values()))]
-            sharing = {self._owner.get(tensor.key) for tensor in home.tensors.values()} - {None}
+            sharing = {self._claims.owner.get(tensor.key) for tensor in home.tensors.values()} - {None}
             if sharing == {group} and self._as_named(group, home):
                 names[group] = home.prefix or self._title
                 layers[names[group]] = Layer(home.prefix, home.tensors, group.kind)
@@ -78,7 +59,7 @@ class Layers:
                 names[group] = "+".join(group.keys.values())
                 layers[names[group]] = Layer(names[group], self._tensors(group), group.kind)
         for layer in self._named.values():
-            left = {role: tensor for role, tensor in layer.tensors.items() if tensor.key not in self._owner}
+            left = {role: tensor for role, tensor in layer.tensors.items() if tensor.key not in self._claims.owner}
             name = layer.prefix or self._title
             if left and name not in layers:
                 layers[name] = Layer(layer.prefix, left, layer.kind)

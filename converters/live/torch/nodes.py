@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from twinzoo.converters.live.claims import Group
 from twinzoo.converters.live.torch.arrays import Array
-from twinzoo.converters.live.torch.layering import Group
 
 
 @dataclass(eq=False)

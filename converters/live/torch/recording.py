@@ -16,10 +16,11 @@ from typing import Any
 import torch
 
 from twinzoo.converters.graph import INPUT, OUTPUT, UNSEEN, Graph, Operation
+from twinzoo.converters.live.claims import PARAMETER
 from twinzoo.converters.live.torch.arrays import Array, array_of
 from twinzoo.converters.live.torch.calls import Call, Single, Step
 from twinzoo.converters.live.torch.folding import folded
-from twinzoo.converters.live.torch.layering import PARAMETER, Layers
+from twinzoo.converters.live.torch.layering import Layers
 from twinzoo.converters.live.torch.nodes import Node, Source, made_before
 from twinzoo.converters.live.torch.rows import effect_of
 
