@@ -103,12 +103,30 @@ def _findings(paired: Paired, rows: list[LayerResult], weights: list[Finding]) -
     framework = paired.b.info.framework
     for row in rows:
         if not (row.a.ok and row.b.ok) and not row.name.startswith("model: "):
-            found += [(_position(row.name), finding) for finding in diagnose(paired, _position(row.name), framework)]
+            found += [(_position(row.name), finding) for finding in _of_row(paired, row, framework)]
+    found = _once(found)
     wrong = {position for position, _ in found}
     found += [(p, f) for p in paired.alignment.pairs if p not in wrong for f in _silent(paired, p)]
     found += _without_counterpart(paired, wrong)
     ordered = [finding for _, finding in sorted(found, key=lambda item: item[0])]
-    return [*weights, *ordered] or _whole(rows)
+    return [*weights, *ordered] or _whole(paired, rows)
+
+
+def _of_row(paired: Paired, row: LayerResult, framework: str) -> list[Finding]:
+    position = _position(row.name)
+    if row.b.problem.startswith("dtype"):
+        fix = f"run the {framework} side in the element type of side a"
+        return [Finding(paired.name(position), "dtype", f"side b: {row.b.problem}", fix)]
+    return diagnose(paired, position, framework)
+
+
+def _once(found: list[tuple[int, Finding]]) -> list[tuple[int, Finding]]:
+    """An operation that only one side has is told once, though all that uses it shows it; an element type likewise."""
+    kept: dict[object, tuple[int, Finding]] = {}
+    for position, finding in found:
+        shared = finding.cause in ("missing-op", "extra-op", "dtype")
+        kept.setdefault((finding.cause, finding.fix if shared else position), (position, finding))
+    return list(kept.values())
 
 
 def _silent(paired: Paired, position: int) -> list[Finding]:
@@ -144,15 +162,18 @@ def _without_counterpart(paired: Paired, wrong: set[int]) -> list[tuple[int, Fin
     return found
 
 
-def _whole(rows: list[LayerResult]) -> list[Finding]:
+def _whole(paired: Paired, rows: list[LayerResult]) -> list[Finding]:
     """What the models return that their layers do not explain."""
-    return [
-        Finding(
-            row.name, "unexplained", "the model returns something else than its layers give", "run it layer by layer"
-        )
-        for row in rows
-        if not row.ok and row.name.startswith("model: ")
-    ]
+    found = []
+    for row in rows:
+        if not row.ok and row.name.startswith("model: "):
+            name = _renamed(paired, row).name
+            cause = "dtype" if row.b.problem.startswith("dtype") else "unexplained"
+            problem = row.b.problem or row.a.problem or "something else than its layers give"
+            found.append(
+                Finding(name, cause, f"what the model returns: {problem}", "look at what follows its last layer")
+            )
+    return found
 
 
 def _kernels(paired: Paired, walk: Walk) -> list[KernelUse]:

@@ -45,6 +45,32 @@ def test_two_causes_at_once_are_both_found() -> None:
     assert [finding.cause for finding in report.findings] == ["slope", "align-corners"]
 
 
+def test_what_is_used_twice_is_told_once() -> None:
+    class Scaled(Network):
+        def _activation(self, x: Any) -> Any:
+            return super()._activation(x) * 0.5
+
+    model = network()
+    twin = Scaled(model.plan).eval()
+    twin.load_state_dict(model.state_dict())
+    (finding,) = compared(model, twin).findings
+    assert finding.cause == "extra-op"
+
+
+def test_an_element_type_is_told_once() -> None:
+    class Half(Network):
+        def forward(self, image: Any) -> Any:
+            made, pooled = super().forward(image)
+            return made.double().float(), pooled.double()
+
+    model = network()
+    twin = Half(model.plan).eval()
+    twin.load_state_dict(model.state_dict())
+    (finding,) = compared(model, twin).findings
+    assert finding.cause == "dtype"
+    assert finding.layer == "model: 1"
+
+
 def test_the_first_divergence_is_the_first_in_order() -> None:
     model = network()
     report = compared(model, twin_of(model, approximate="tanh", resize="nearest"))
