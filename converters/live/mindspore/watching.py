@@ -19,6 +19,7 @@ from typing import Any
 from mindspore import Tensor, nn, ops
 
 from twinzoo.converters.live.mindspore.calls import Call, tensors_in
+from twinzoo.zoo.errors import ConversionError
 
 _MODULES = ("mindspore.ops.", "mindspore.mint", "mindspore.numpy")
 
@@ -60,6 +61,10 @@ class Watch:
     def __call__(self, tensors: Iterable[Tensor]) -> Iterator[None]:
         """Watch what is done in the block; `tensors` are those that come in from outside it."""
         before = sys.getprofile()
+        if before is not None and not callable(before):
+            raise ConversionError(
+                "a profiler in C is running, and a trace of a cell needs its place: stop it meanwhile"
+            )
         try:
             self._adopt(tensors)
             sys.setprofile(self._on_event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import os
 import sys
 from typing import Any
@@ -252,3 +253,8 @@ def test_a_model_that_runs_on_nothing() -> None:
 
     with pytest.raises(ConversionError, match="runs on none of the .* inputs tried .*ValueError: never"):
         trace(Never())
+
+
+def test_a_profiler_in_c_is_said_to_be_in_the_way() -> None:
+    with cProfile.Profile(), pytest.raises(ConversionError, match="a profiler in C is running"):
+        trace(nn.ReLU(), (np.ones((1, 2), np.float32),))
