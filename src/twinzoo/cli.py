@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from twinzoo import __version__
 from twinzoo.commands.compare import compare, record
 from twinzoo.commands.convert import convert
+from twinzoo.commands.differences import differences
 from twinzoo.commands.inspect import inspect
-from twinzoo.commands.options import JSON
-
-if TYPE_CHECKING:
-    from twinzoo.parity.report import ParityReport
+from twinzoo.commands.options import JSON, show_report
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -106,16 +103,7 @@ def check(
         ok = check_all((sides[0], sides[1]), seed, click.echo)
         raise SystemExit(0 if ok else 1)
     report = check_one(str(name), (sides[0], sides[1]), weights, size, seed)
-    _show_report(report, json_path, html_path)
-
-
-def _show_report(report: ParityReport, json_path: Path | None, html_path: Path | None) -> None:
-    click.echo(str(report))
-    if json_path:
-        report.to_json(json_path)
-    if html_path:
-        report.to_html(html_path)
-    raise SystemExit(0 if report.ok else 1)
+    show_report(report, json_path, html_path)
 
 
 @cli.command()
@@ -153,6 +141,7 @@ def demo(weights_dir: Path | None, output: Path, tamper: bool) -> None:
 
 
 cli.add_command(convert)
+cli.add_command(differences)
 cli.add_command(compare)
 cli.add_command(record)
 cli.add_command(inspect)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from twinzoo.commands.options import JSON, factory, random_inputs
+from twinzoo.commands.options import JSON, factory, random_inputs, show_report
 
 _INPUT = click.option(
     "--input", "shapes", multiple=True, metavar="NAME=1x3x64x64", help="The shape of an input; seeded noise is fed."
@@ -28,12 +28,7 @@ def compare(a: str, b: str, shapes: tuple[str, ...], json_path: Path | None, htm
     import twinzoo
 
     report = twinzoo.compare(_side("--a", a), _side("--b", b), random_inputs(shapes))
-    click.echo(str(report))
-    if json_path:
-        report.to_json(json_path)
-    if html_path:
-        report.to_html(html_path)
-    raise SystemExit(0 if report.ok else 1)
+    show_report(report, json_path, html_path)
 
 
 @click.command()

@@ -12,6 +12,8 @@ import click
 if TYPE_CHECKING:
     import numpy as np
 
+    from twinzoo.parity.report import ParityReport
+
 JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result as JSON too.")
 
 
@@ -45,16 +47,29 @@ def factory(option: str, reference: str) -> Any:
     return made
 
 
-def random_inputs(given: tuple[str, ...]) -> dict[str, np.ndarray[Any, Any]] | None:
-    """`image=1x3x64x64` as seeded normal noise of that shape, by name; None where nothing was given."""
+def random_inputs(given: tuple[str, ...]) -> tuple[np.ndarray[Any, Any], ...] | None:
+    """`image=1x3x64x64` as seeded normal noise of that shape; None where nothing was given.
+
+    In the order given, since two frameworks' layers have other names for one argument.
+    """
     import numpy as np
 
     rng = np.random.default_rng(0)
-    inputs = {}
+    inputs = []
     for text in given:
-        name, equals, sizes = text.partition("=")
+        _, equals, sizes = text.partition("=")
         numbers = sizes.lower().split("x")
         if not equals or not all(number.isdigit() and int(number) for number in numbers):
             raise click.UsageError(f"--input {text}: must be of the form name=1x3x64x64")
-        inputs[name] = rng.standard_normal([int(number) for number in numbers]).astype(np.float32)
-    return inputs or None
+        inputs.append(rng.standard_normal([int(number) for number in numbers]).astype(np.float32))
+    return tuple(inputs) or None
+
+
+def show_report(report: ParityReport, json_path: Path | None, html_path: Path | None) -> None:
+    """Print a comparison, write what was asked for, and end with 1 where the sides differ."""
+    click.echo(str(report))
+    if json_path:
+        report.to_json(json_path)
+    if html_path:
+        report.to_html(html_path)
+    raise SystemExit(0 if report.ok else 1)

@@ -1,0 +1,1 @@
+"""The table of differences between PyTorch and MindSpore, measured on the installed versions."""
