@@ -1,9 +1,10 @@
-"""Models and losses by name: a decorator adds one, plug-ins bring theirs through entry points."""
+"""Models, losses and training steps by name: a decorator adds one, plug-ins bring theirs through entry points."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 from twinzoo.zoo.errors import SpecError
 from twinzoo.zoo.spec.graph import Spec, Value
 from twinzoo.zoo.spec.schema import Attr
+from twinzoo.zoo.steps.step import Step
 
 Naming = Callable[..., dict[str, str]]
 """(the model's options) -> node name -> prefix of its keys in a published checkpoint."""
@@ -23,10 +25,10 @@ _Draw = TypeVar("_Draw", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered model or loss.
+    """A registered model, loss or training step.
 
     Attributes:
-        draw: (Spec, **options) -> a value, or a mapping of output names to values.
+        draw: (Spec, or Step for a training step, **options) -> a value, or a mapping of output names to values.
         paper: where it comes from.
         init: the rule of initialisation.
         namings: published key namings, by the name of who published them.
@@ -57,12 +59,13 @@ class Entry:
 
 MODELS: dict[str, Entry] = {}
 LOSSES: dict[str, Entry] = {}
-_TABLES = {"model": MODELS, "loss": LOSSES}
+STEPS: dict[str, Entry] = {}
+_TABLES = {"model": MODELS, "loss": LOSSES, "step": STEPS}
 
 
 def _register(kind: str, name: str, paper: str, init: str, **columns: Any) -> Callable[[_Draw], _Draw]:
     def add(draw: _Draw) -> _Draw:
-        if name in MODELS or name in LOSSES:
+        if any(name in table for table in _TABLES.values()):
             raise SpecError(f"{kind} {name}: the name is already registered")
         _TABLES[kind][name] = Entry(name, kind, draw, paper, init, **{k: dict(v or {}) for k, v in columns.items()})
         return draw
@@ -95,24 +98,27 @@ def loss(
     return _register("loss", name, paper, init, small=small, allowed=allowed)
 
 
-_FAMILIES = (
-    "models.aodnet",
-    "models.patchgan",
-    "models.resnet_generator",
-    "models.unet",
-    "models.vgg",
-    "losses.adversarial",
-    "losses.perceptual",
-    "losses.pixel",
-)
+def step(
+    name: str,
+    *,
+    paper: str,
+    small: Mapping[str, Any] | None = None,
+    allowed: Mapping[str, Attr] | None = None,
+) -> Callable[[_Draw], _Draw]:
+    """Register the decorated function, (Step, **options) -> losses by name, as a training step."""
+    return _register("step", name, paper, "torch", small=small, allowed=allowed)
 
 
 @cache
 def load() -> tuple[str, ...]:
-    """Import every family and every plug-in once; returns one line for each plug-in that failed."""
-    for family in _FAMILIES:
-        import_module(f"twinzoo.zoo.{family}")
-    return (*load_plugins("twinzoo.models"), *load_plugins("twinzoo.losses"))
+    """Import every file of the zoo and every plug-in once; returns one line for each plug-in that failed."""
+    problems: list[str] = []
+    for folder in ("models", "losses", "steps"):
+        package = import_module(f"twinzoo.zoo.{folder}")
+        for module in pkgutil.iter_modules(package.__path__):
+            import_module(f"{package.__name__}.{module.name}")
+        problems += load_plugins(f"twinzoo.{folder}")
+    return tuple(problems)
 
 
 def load_plugins(group: str) -> list[str]:
@@ -133,12 +139,15 @@ def entry(name: str) -> Entry:
         SpecError: there is none; near names are suggested.
     """
     load()
-    known = MODELS | LOSSES
+    return _found(name, MODELS | LOSSES, "model or loss", "`twinzoo models` lists them")
+
+
+def _found(name: str, known: Mapping[str, Entry], kind: str, otherwise: str) -> Entry:
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`twinzoo models` lists them"
-    raise SpecError(f"no model or loss is called {name!r}: {hint}")
+    hint = f"did you mean {' or '.join(near)}?" if near else otherwise
+    raise SpecError(f"no {kind} is called {name!r}: {hint}")
 
 
 def spec(name: str, **options: Any) -> Spec:
@@ -148,6 +157,22 @@ def spec(name: str, **options: Any) -> Spec:
         SpecError: no such name, no such option, or an option that cannot be drawn.
     """
     found = entry(name)
+    return _drawn(found, Spec(name, doc=found.doc, init=found.init, options=_complete(found, options)))
+
+
+def training_step(name: str, **options: Any) -> Step:
+    """Draw a training step.
+
+    Raises:
+        SpecError: no such name, no such option, or an option that cannot be drawn.
+    """
+    load()
+    found = _found(name, STEPS, "training step", f"there are {', '.join(STEPS)}")
+    return _drawn(found, Step(name, doc=found.doc, options=_complete(found, options)))
+
+
+def _complete(found: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
+    name = found.name
     unknown = [option for option in options if option not in found.options]
     if unknown:
         raise SpecError(f"{name}: unknown option {unknown[0]}: takes {', '.join(found.options) or 'none'}")
@@ -155,10 +180,16 @@ def spec(name: str, **options: Any) -> Spec:
     if missing:
         raise SpecError(f"{name}: option {missing[0]} is missing")
     given = {option: checked(name, option, value, found.allowed.get(option)) for option, value in options.items()}
-    drawn = Spec(name, doc=found.doc, init=found.init, options=found.options | given)
-    made = found.draw(drawn, **drawn.options)
-    drawn.output(**({"output": made} if isinstance(made, Value) else made))
-    return drawn
+    return found.options | given
+
+
+_Drawn = TypeVar("_Drawn", bound=Spec)
+
+
+def _drawn(found: Entry, blank: _Drawn) -> _Drawn:
+    made = found.draw(blank, **blank.options)
+    blank.output(**({"output": made} if isinstance(made, Value) else made))
+    return blank
 
 
 def checked(name: str, option: str, value: Any, allowed: Attr | None) -> Any:

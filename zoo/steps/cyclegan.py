@@ -1,0 +1,127 @@
+"""CycleGAN: two generators that undo each other, and a judge of each domain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twinzoo.zoo.errors import SpecError
+from twinzoo.zoo.models.blocks import NORM
+from twinzoo.zoo.registry import spec, step
+from twinzoo.zoo.spec import Role, Value
+from twinzoo.zoo.spec.schema import Choice, Float, Int
+from twinzoo.zoo.steps.optimizer import Schedule
+from twinzoo.zoo.steps.step import Step
+
+
+@step(
+    "cyclegan",
+    paper="Zhu et al. 2017, arXiv:1703.10593",
+    small={"width": 4, "blocks": 2, "layers": 2, "pool": 4},
+    allowed={
+        "a_channels": Int(minimum=1),
+        "b_channels": Int(minimum=1),
+        "width": Int(minimum=1),
+        "blocks": Int(minimum=0),
+        "layers": Int(minimum=1),
+        "norm": NORM,
+        "gan": Choice(choices=("lsgan", "bce")),
+        "real_label": Float(),
+        "lambda_a": Float(minimum=0.0),
+        "lambda_b": Float(minimum=0.0),
+        "lambda_identity": Float(minimum=0.0),
+        "pool": Int(minimum=0),
+        "lr": Float(minimum=0.0),
+        "beta1": Float(minimum=0.0, maximum=1.0),
+        "epochs": Int(minimum=0),
+        "decay_epochs": Int(minimum=0),
+        "epoch_steps": Int(minimum=1),
+    },
+)
+def cyclegan(
+    t: Step,
+    *,
+    a_channels: int = 3,
+    b_channels: int = 3,
+    width: int = 64,
+    blocks: int = 9,
+    layers: int = 3,
+    norm: str = "instance",
+    gan: str = "lsgan",
+    real_label: float = 1.0,
+    lambda_a: float = 10.0,
+    lambda_b: float = 10.0,
+    lambda_identity: float = 0.5,
+    pool: int = 50,
+    lr: float = 2e-4,
+    beta1: float = 0.5,
+    epochs: int = 100,
+    decay_epochs: int = 100,
+    epoch_steps: int = 1000,
+) -> dict[str, Value]:
+    """CycleGAN: translate between two sets of images without pairs, so that there and back is where it began.
+
+    a: (N, a_channels, H, W), b: (N, b_channels, H, W), both in [-1, 1], H and W multiples of 4 -> scalars:
+        adversarial_ab, adversarial_ba, cycle_a, cycle_b, identity_a, identity_b: the generators' terms, as they add up
+        discriminator_a, discriminator_b: 1/2 of what real images and those from the history cost each
+    width, blocks, norm: of the generators; width, layers and norm of the discriminators.
+    lambda_a, lambda_b: weights of the cycles from a and from b. lambda_identity: of the identity terms, times these;
+        0 leaves them out, and has to where a and b differ in channels.
+    pool: images in the history of each discriminator; 0 for none. gan, real_label, epochs ...: as in pix2pix.
+
+    Zhu et al. 2017, sections 3 and 4, as in the authors' PyTorch code: one optimizer for both generators, which goes
+    first, and one for both discriminators. `discriminator_b` judges images of b: the code calls it D_A, after the
+    generator it stands against.
+    """
+    if lambda_identity and a_channels != b_channels:
+        raise SpecError(f"cyclegan: lambda_identity={lambda_identity}: must be 0 where channels differ")
+    judge = t.role("judge_loss", spec(f"{gan}_adversarial", role="discriminator", real_label=real_label))
+    deceive = t.role("deceive_loss", spec(f"{gan}_adversarial", role="generator"))
+    distance_a = t.role("l1_loss_a", spec("l1", channels=a_channels))
+    distance_b = t.role("l1_loss_b", spec("l1", channels=b_channels))
+
+    def generator(name: str, source: int, target: int) -> Role:
+        options = {"in_channels": source, "out_channels": target, "width": width, "blocks": blocks, "norm": norm}
+        return t.network(name, spec("resnet_generator", **options))
+
+    def discriminator(name: str, channels: int) -> Role:
+        return t.network(name, spec("patchgan", in_channels=channels, width=width, layers=layers, norm=norm))
+
+    to_b, to_a = generator("generator_ab", a_channels, b_channels), generator("generator_ba", b_channels, a_channels)
+    judge_a, judge_b = discriminator("discriminator_a", a_channels), discriminator("discriminator_b", b_channels)
+
+    schedule = Schedule("linear", epochs, decay_epochs, epoch_steps)
+    settings: dict[str, Any] = {"lr": lr, "betas": (beta1, 0.999), "schedule": schedule}
+    generators_adam = t.optimizer("generators_adam", to_b, to_a, **settings)
+    discriminators_adam = t.optimizer("discriminators_adam", judge_a, judge_b, **settings)
+
+    a = t.input("a", channels=a_channels, multiple_of=4, example=64)
+    b = t.input("b", channels=b_channels, multiple_of=4, example=64)
+    (fake_b,) = t.call("fake_b", to_b, a)
+    (back_a,) = t.call("back_a", to_a, fake_b)
+    (fake_a,) = t.call("fake_a", to_a, b)
+    (back_b,) = t.call("back_b", to_b, fake_a)
+
+    def distance(name: str, role: Role, image: Value, target: Value, weight: float) -> Value:
+        return t.affine(name, t.call(f"{name}_distance", role, image, target)[0], scale=weight)
+
+    losses: dict[str, Value] = {}
+    (losses["adversarial_ab"],) = t.call("adversarial_ab", deceive, *t.call("seen_fake_b", judge_b, fake_b))
+    (losses["adversarial_ba"],) = t.call("adversarial_ba", deceive, *t.call("seen_fake_a", judge_a, fake_a))
+    losses["cycle_a"] = distance("cycle_a", distance_a, back_a, a, lambda_a)
+    losses["cycle_b"] = distance("cycle_b", distance_b, back_b, b, lambda_b)
+    if lambda_identity:
+        (same_b,), (same_a,) = t.call("same_b", to_b, b), t.call("same_a", to_a, a)
+        losses["identity_b"] = distance("identity_b", distance_b, same_b, b, lambda_b * lambda_identity)
+        losses["identity_a"] = distance("identity_a", distance_a, same_a, a, lambda_a * lambda_identity)
+    t.update(generators_adam, t.total("generated", *losses.values()))
+
+    def judged(domain: str, role: Role, real: Value, fake: Value) -> Value:
+        given = t.pool(f"history_{domain}", t.stop_gradient(f"given_{domain}", fake), pool)
+        (seen_real,) = t.call(f"judged_real_{domain}", role, real)
+        (seen_fake,) = t.call(f"judged_fake_{domain}", role, given)
+        return t.call(f"judged_{domain}", judge, seen_real, seen_fake)[0]
+
+    losses["discriminator_b"] = judged("b", judge_b, b, fake_b)
+    losses["discriminator_a"] = judged("a", judge_a, a, fake_a)
+    t.update(discriminators_adam, t.add("judged", losses["discriminator_b"], losses["discriminator_a"]))
+    return losses
