@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from twinzoo.parity import plots, text
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from twinzoo.parity.report import ParityReport
 
 
@@ -19,6 +21,14 @@ def page(sections: Sequence[tuple[str, ParityReport, str]], *, heading: str, int
         sections: (title, report, HTML to show between the facts and the plots, or empty).
         intro: HTML for under the heading. It and the sections' HTML are taken as they are: escape what is not yours.
     """
+    environment = templates()
+    environment.globals |= {"verdict": text.verdict, "blame": text.blame, "worst": text.worst, "finite": math.isfinite}
+    environment.globals |= {"errors_plot": plots.errors, "ratios_plot": plots.ratios}
+    return environment.get_template("page.html.j2").render(sections=sections, heading=heading, intro=intro)
+
+
+def templates() -> Environment:
+    """The templates of this package with their filters."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -34,6 +44,4 @@ def page(sections: Sequence[tuple[str, ParityReport, str]], *, heading: str, int
         "ratio": text.ratio_text,
         "listed": text.listed,
     }
-    environment.globals |= {"verdict": text.verdict, "blame": text.blame, "worst": text.worst, "finite": math.isfinite}
-    environment.globals |= {"errors_plot": plots.errors, "ratios_plot": plots.ratios}
-    return environment.get_template("page.html.j2").render(sections=sections, heading=heading, intro=intro)
+    return environment

@@ -27,7 +27,8 @@ _COLOURS = {
 }
 """CSS variables, and the colours that stand for them while matplotlib draws."""
 
-_INK, _MUTED, _LINE, _A, _B, _BAND, _BAD, _CARD = _COLOURS.values()
+INK, MUTED, LINE, A, B, BAND, BAD, CARD = _COLOURS.values()
+"""The colours to draw with."""
 
 _NAMES = 90
 """Of more layers than this only every so manieth is named."""
@@ -51,11 +52,11 @@ def errors(report: ParityReport) -> str:
         places,
         _floor(report),
         [_positive(layer.rounding) for layer in report.layers],
-        color=_BAND,
+        color=BAND,
         linewidth=0,
         label="rounding explains",
     )
-    for side, colour, marker, size in (("a", _A, "o", 5.0), ("b", _B, "D", 2.8)):
+    for side, colour, marker, size in (("a", A, "o", 5.0), ("b", B, "D", 2.8)):
         drifts = [_positive(getattr(layer, side).drift) for layer in report.layers]
         axes.plot(
             places,
@@ -69,7 +70,7 @@ def errors(report: ParityReport) -> str:
     _mark_wrong(axes, report.layers, lambda side: _positive(side.drift))
     axes.set_yscale("log")
     axes.set_ylim(bottom=_floor(report))
-    return _svg(figure, axes)
+    return svg(figure, axes)
 
 
 def ratios(report: ParityReport) -> str:
@@ -77,8 +78,8 @@ def ratios(report: ParityReport) -> str:
     figure, axes = _frame(report, "error of the layer alone / allowed")
     finite = [r for layer in report.layers for r in (layer.a.ratio, layer.b.ratio) if math.isfinite(r)]
     top = min(_LARGEST, max(10.0, 10 * max(finite, default=1.0)))
-    axes.axhline(1.0, color=_BAD, linewidth=1.2, linestyle=(0, (5, 3)), label="the bound")
-    for side, colour, marker, aside in (("a", _A, "o", -_ASIDE), ("b", _B, "D", _ASIDE)):
+    axes.axhline(1.0, color=BAD, linewidth=1.2, linestyle=(0, (5, 3)), label="the bound")
+    for side, colour, marker, aside in (("a", A, "o", -_ASIDE), ("b", B, "D", _ASIDE)):
         heights = [_within(getattr(layer, side).ratio, top) for layer in report.layers]
         xs = [place + aside for place in range(len(heights))]
         axes.plot(xs, heights, color=colour, marker=marker, markersize=4, linestyle="none", label=_label(report, side))
@@ -88,29 +89,35 @@ def ratios(report: ParityReport) -> str:
     powers = range(-2, math.ceil(math.log10(top)) + 1, 2)
     axes.set_yticks([_SMALLEST, *(10.0**p for p in powers)], ["exact", *(f"{10.0**p:g}" for p in powers)], minor=False)
     axes.set_yticks([], minor=True)
-    return _svg(figure, axes)
+    return svg(figure, axes)
 
 
 def _frame(report: ParityReport, what: str) -> tuple[Any, Axes]:
-    from matplotlib.figure import Figure
-
     count = len(report.layers)
     longest = max((len(layer.name) for layer in report.layers), default=1)
     width = max(10.6, 1.2 + 0.155 * min(count, 4 * _NAMES))
-    figure = Figure(figsize=(width, 2.7 + 0.072 * longest), layout="constrained")
-    figure.patch.set_alpha(0)
-    axes = figure.add_subplot()
-    axes.patch.set_alpha(0)
+    figure, axes = blank(width, 2.7 + 0.072 * longest, what)
     step = math.ceil(count / _NAMES) if count > 4 * _NAMES else 1
     axes.set_xticks(range(0, count, step), [layer.name for layer in report.layers[::step]], rotation=90)
     axes.set_xlim(-0.8, max(count, 1) - 0.2)
-    axes.set_ylabel(what, color=_MUTED, fontsize=10)
-    axes.tick_params(colors=_MUTED, which="both", labelsize=9, length=0)
-    axes.grid(axis="y", color=_LINE, linewidth=0.8)
+    return figure, axes
+
+
+def blank(width: float, height: float, what: str) -> tuple[Any, Axes]:
+    """A figure of this many inches with one pair of axes in the page's style, the vertical one named."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    axes.set_ylabel(what, color=MUTED, fontsize=10)
+    axes.tick_params(colors=MUTED, which="both", labelsize=9, length=0)
+    axes.grid(axis="y", color=LINE, linewidth=0.8)
     axes.set_axisbelow(True)
     for place in ("top", "right", "left"):
         axes.spines[place].set_visible(False)
-    axes.spines["bottom"].set_color(_LINE)
+    axes.spines["bottom"].set_color(LINE)
     return figure, axes
 
 
@@ -129,13 +136,13 @@ def _mark_wrong(axes: Axes, layers: Sequence[LayerResult], height: Any, aside: f
             linestyle="none",
             marker=ring,
             markersize=10,
-            markeredgecolor=_BAD,
+            markeredgecolor=BAD,
             markeredgewidth=1.8,
             label="wrong",
         )
     differing = [i for i, layer in enumerate(layers) if layer.weights]
     for i, place in enumerate(differing):
-        axes.axvline(place, color=_BAD, linewidth=1.5, alpha=0.55, label="weights differ" if i == 0 else None)
+        axes.axvline(place, color=BAD, linewidth=1.5, alpha=0.55, label="weights differ" if i == 0 else None)
 
 
 def _positive(value: float) -> float:
@@ -157,13 +164,13 @@ def _label(report: ParityReport, side: str) -> str:
     return f"{side}: {getattr(report, side).port}"
 
 
-def _svg(figure: Any, axes: Axes) -> str:
+def svg(figure: Any, axes: Axes) -> str:
     """The figure as an element for a page: text as text, colours as CSS variables, no metadata."""
     import matplotlib
 
     legend = axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=5, frameon=False, fontsize=10)
     for label in legend.get_texts():
-        label.set_color(_INK)
+        label.set_color(INK)
     file = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "twinzoo"}):
         figure.savefig(file, format="svg", metadata={"Date": None})

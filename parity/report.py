@@ -63,7 +63,7 @@ class ParityReport:
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write the report as JSON; NaN and infinities are the strings nan, inf and -inf."""
         plain = {"twinzoo_parity": SCHEMA, "ok": self.ok, **asdict(self)}
-        _write(Path(path), json.dumps(_strict(plain), indent=1, allow_nan=False) + "\n")
+        write(Path(path), json.dumps(strict(plain), indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> ParityReport:
@@ -83,15 +83,15 @@ class ParityReport:
         """Write the report as one HTML file that needs nothing else."""
         from twinzoo.parity.html import page
 
-        _write(Path(path), page([(self.spec, self, "")], heading=f"Parity of {self.spec}"))
+        write(Path(path), page([(self.spec, self, "")], heading=f"Parity of {self.spec}"))
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """The value with numbers that JSON lacks as strings."""
     if isinstance(value, dict):
-        return {name: _strict(item) for name, item in value.items()}
+        return {name: strict(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_strict(item) for item in value]
+        return [strict(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
@@ -120,7 +120,7 @@ def _side(plain: dict[str, Any]) -> SideResult:
     return SideResult(**{**plain, **numbers, "index": tuple(plain["index"])})
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write a file whole or not at all.
 
     Raises:

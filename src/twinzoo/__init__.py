@@ -15,7 +15,7 @@ if (_Path(__file__).parent / "zoo").is_file():  # git wrote the links as text fi
     )
 
 if TYPE_CHECKING:
-    from twinzoo.api import build, compare, convert, losses, models, ports, record, spec
+    from twinzoo.api import build, compare, compare_steps, convert, losses, models, ports, record, spec
     from twinzoo.zoo.errors import (
         CheckpointError,
         ConversionError,
@@ -36,6 +36,7 @@ __all__ = [
     "TwinzooError",
     "build",
     "compare",
+    "compare_steps",
     "convert",
     "losses",
     "models",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ from twinzoo.zoo.registry import spec
 
 if TYPE_CHECKING:
     from twinzoo.parity.report import ParityReport
+    from twinzoo.parity.steps.report import StepsReport
+    from twinzoo.parity.steps.stepper import Stepper
     from twinzoo.ports.port import PortInfo
     from twinzoo.zoo.spec import Spec
 
-__all__ = ["build", "compare", "convert", "losses", "models", "ports", "record", "spec"]
+__all__ = ["build", "compare", "compare_steps", "convert", "losses", "models", "ports", "record", "spec"]
 
 
 def models() -> list[str]:
@@ -85,3 +87,18 @@ def record(model: Any, inputs: Any, path: str | PathLike[str], *, grad: bool = F
     from twinzoo.parity.graphs.record import record as record_run
 
     record_run(model, inputs, path, grad=grad)
+
+
+def compare_steps(
+    a: Stepper | Callable[[], Stepper],
+    b: Stepper | Callable[[], Stepper],
+    batches: Iterable[Mapping[str, Any]],
+    *,
+    draws: int = 4,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda step: None,
+) -> StepsReport:
+    """Train both sides on the same batches and say where they part, and why: see twinzoo.parity.steps.compare."""
+    from twinzoo.parity.steps.compare import compare_steps as compare_sides
+
+    return compare_sides(a, b, batches, draws=draws, seed=seed, progress=progress)

@@ -1,0 +1,172 @@
+"""Both sides, step by step together: what they gave, and how far apart they are. Only two states of each are held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinzoo.parity.results import Finding
+from twinzoo.parity.steps.deviation import BUFFER, LOSS, PARAMETER, Apart, Quantity, losses_apart, states_apart
+from twinzoo.parity.steps.envelope import restarts
+from twinzoo.parity.steps.judge import BLIND, Judge
+from twinzoo.parity.steps.pairs import Pairs, different_starts, pair, unpaired_slots
+from twinzoo.parity.steps.state import GRADIENT, State, read_state
+from twinzoo.parity.steps.stepper import Side
+from twinzoo.parity.steps.tracks import Recorder, Track
+
+Array = NDArray[Any]
+Batches = Sequence[Mapping[str, Array]]
+
+
+@dataclass
+class Record:
+    """Everything that was seen, under side a's names.
+
+    Attributes:
+        sides: what was run.
+        starts: the states before the first step, under each side's own keys.
+        first: side b's state after the first step, and side a's.
+        pairs: which tensors belong together.
+        batches: what both were fed.
+        losses: of side a and b, by step.
+        tracks: what parameters and buffers went through, on side a and b.
+        apart: by step.
+        ratios, allowed: by step; what is not judged is not in them.
+        drawn: the losses of the envelope's draws, by step; empty without an envelope.
+        anchor: the side that was restarted for the envelope, or empty.
+        rerun: what the anchor went through when it was run again as it was, with its losses; None without an envelope.
+        findings: of pairing and of the start.
+        notes: what the reader must know of how it was judged.
+    """
+
+    sides: tuple[Side, Side]
+    starts: tuple[dict[str, Array], dict[str, Array]]
+    pairs: Pairs
+    batches: Batches
+    losses: tuple[list[dict[str, float]], list[dict[str, float]]] = field(default_factory=lambda: ([], []))
+    tracks: tuple[Recorder, Recorder] = field(default_factory=lambda: (Recorder(), Recorder()))
+    first: tuple[State, State] = field(default_factory=lambda: (State(), State()))
+    numbers: list[tuple[dict[str, float], dict[str, float]]] = field(default_factory=list)
+    apart: list[dict[Quantity, Apart]] = field(default_factory=list)
+    ratios: list[dict[Quantity, float]] = field(default_factory=list)
+    allowed: list[dict[Quantity, float]] = field(default_factory=list)
+    drawn: list[list[dict[str, float]]] = field(default_factory=list)
+    anchor: str = ""
+    rerun: tuple[Recorder, list[dict[str, float]]] | None = None
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unequal_start: bool = False
+
+    def paired_tracks(self) -> dict[str, tuple[Track, Track]]:
+        """What each parameter went through on side a and side b."""
+        trained = self.tracks[0].trained | self.tracks[1].trained
+        both = [key for key in self.tracks[0].names() if key in self.pairs.values and (not trained or key in trained)]
+        return {key: (self.tracks[0].track(key), self.tracks[1].track(key)) for key in both}
+
+    def noise(self, step: int, kind: str) -> dict[str, float]:
+        """What is explained of each quantity of a kind after a step (from 1), by name."""
+        return {quantity.name: limit for quantity, limit in self.allowed[step - 1].items() if quantity.kind == kind}
+
+
+def run_both(sides: tuple[Side, Side], batches: Batches, say: Callable[[int], None]) -> Record:
+    """Run both sides over all batches, and compare them after every step."""
+    starts = (sides[0].raw(), sides[1].raw())
+    a, b = (side.read(stepped=False) for side in sides)
+    pairs = pair(a, b)
+    record = Record(sides, starts, pairs, batches)
+    b = pairs.carried(b)
+    origin = a
+    different = different_starts(a, b, pairs)
+    record.unequal_start = bool(different)
+    record.tracks[0].add(a)
+    record.tracks[1].add(b)
+    for index, batch in enumerate(batches):
+        for side, losses in zip(sides, record.losses, strict=True):
+            losses.append(side.step(batch))
+        a, own = sides[0].read(), sides[1].read()
+        if index == 0 and a.tensors.keys() != origin.tensors.keys():  # some are only there once a batch was
+            pairs = record.pairs = pair(a, own)
+        b = pairs.carried(own)
+        if index == 0:
+            record.first = (a, b)
+            record.findings = [*pairs.findings, *different, *_after_first(record, a, b)]
+        for recorder, state in zip(record.tracks, (a, b), strict=True):
+            recorder.add(state)
+        record.numbers.append((a.numbers, b.numbers))
+        record.apart.append({**losses_apart(record.losses[0][-1], _renamed(record)), **states_apart(a, b, origin)})
+        say(index + 1)
+    return record
+
+
+def _renamed(record: Record) -> dict[str, float]:
+    """Side b's last losses, a single one under the name that a has for its own."""
+    a, b = (losses[-1] for losses in record.losses)
+    if len(a) == len(b) == 1 and a.keys() != b.keys():
+        b = dict(zip(a, b.values(), strict=True))
+        record.losses[1][-1] = b
+    return b
+
+
+def _after_first(record: Record, a: State, b: State) -> list[Finding]:
+    """What has no counterpart among the losses and in the optimizers' states."""
+    ours, theirs = record.losses[0][-1], _renamed(record)
+    findings = []
+    for name in [*ours, *(name for name in theirs if name not in ours)]:
+        if (name in ours) != (name in theirs):
+            has = "a" if name in ours else "b"
+            evidence = f"only {has} returns a loss of this name, so it was not compared"
+            findings.append(Finding(name, "unexplained", evidence, "return the same names from step() on both sides"))
+    given = [bool(state.slots.keys() - {GRADIENT}) for state in (a, b)]
+    if given[0] != given[1]:
+        only, other = ("a", "b") if given[0] else ("b", "a")
+        record.notes.append(f"only {only} gives its optimizer's state: {other}'s was not compared")
+    return findings + unpaired_slots(a, b)
+
+
+def hold(record: Record, draws: int, seed: int) -> None:
+    """Judge every step, against the envelope of a side that can be restarted where there is one."""
+    anchor = next((side for side in record.sides if side.restartable), None) if draws else None
+    judge = Judge(loaded=anchor is not None and anchor.loads)
+    if anchor is None:
+        record.notes.append(
+            "no envelope for long curves: neither side can be restarted (by a function that makes the stepper, or "
+            f"load(state)), so only the first {BLIND} steps were held to a derived bound, and the optimizers' own "
+            "arithmetic in every step"
+        )
+        for step, apart in enumerate(record.apart, 1):
+            ratios, allowed = judge.without(apart, step)
+            record.ratios.append(ratios)
+            record.allowed.append(allowed)
+        return
+    record.anchor = anchor.label
+    index = record.sides.index(anchor)
+    recorder, losses = record.rerun = Recorder(), list[dict[str, float]]()
+    carry = record.pairs.carried if anchor is record.sides[1] else lambda state: state
+    names = {value.sources[0]: key for key, value in record.pairs.values.items() if len(value.sources) == 1}
+    recorder.add(carry(read_state(record.starts[index])))
+    for step, run in enumerate(restarts(anchor, record.starts[index], record.batches, draws, seed)):
+        recorder.add(carry(run.state))
+        losses.append(run.losses)
+        spread = run.spread if index == 0 else {_own(quantity, names): far for quantity, far in run.spread.items()}
+        ratios, allowed = judge.with_envelope(record.apart[step], spread)
+        record.ratios.append(ratios)
+        record.allowed.append(allowed)
+        record.drawn.append(run.drawn)
+
+
+def _own(quantity: Quantity, names: Mapping[str, str]) -> Quantity:
+    return quantity if quantity.kind == LOSS else Quantity(quantity.kind, names.get(quantity.name, quantity.name))
+
+
+def worst(ratios: Mapping[Quantity, float], group: str) -> tuple[float, str]:
+    """The largest ratio among `loss`, `parameter`, `buffer` or `optimizer` quantities, and whose it is."""
+    found = [
+        (ratio, str(quantity))
+        for quantity, ratio in ratios.items()
+        if (quantity.kind if quantity.kind in (LOSS, PARAMETER, BUFFER) else "optimizer") == group
+    ]
+    return max(found, default=(float(np.nan), ""), key=lambda item: item[0])

@@ -1,0 +1,126 @@
+"""What stands on a side of a comparison of training steps: a stepper, or a function that makes fresh ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twinzoo.parity.steps.state import GRADIENT, State, read_state
+from twinzoo.zoo.errors import ParityError
+
+Array = NDArray[Any]
+
+
+class Stepper(Protocol):
+    """The least that a side must offer.
+
+    It may offer more, and is then told apart more finely:
+    `load(state)` takes what `state()` returned, so that it can be restarted;
+    `gradients()` gives those of the last step, by the keys of the parameters.
+    """
+
+    def step(self, batch: Mapping[str, Array]) -> Mapping[str, float]:
+        """One training step; the losses by name."""
+
+    def state(self) -> Mapping[str, Array]:
+        """Parameters and buffers by name, and the optimizer's state under `optimizer.<slot>.<parameter>`."""
+
+
+class Side:
+    """One side: its stepper, with what it returns copied and checked.
+
+    Args:
+        label: `a` or `b`, for messages.
+        given: a stepper, or a function without arguments that returns a fresh one.
+
+    Raises:
+        ParityError: it is neither.
+    """
+
+    def __init__(self, label: str, given: Any) -> None:
+        self.label = label
+        self.factory: Callable[[], Any] | None = None if _steps(given) else given
+        if self.factory is not None and not callable(given):
+            raise ParityError(
+                f"compare_steps: {label} is a {type(given).__name__}: it must have step(batch) and state(), "
+                "or be a function that returns such an object"
+            )
+        self.stepper = given if self.factory is None else self.factory()
+        if not _steps(self.stepper):
+            raise ParityError(
+                f"compare_steps: {label}() returned a {type(self.stepper).__name__} without step(batch) and state()"
+            )
+
+    @property
+    def loads(self) -> bool:
+        """Whether a state can be put back."""
+        return callable(getattr(self.stepper, "load", None))
+
+    @property
+    def restartable(self) -> bool:
+        """Whether the same steps can be run again."""
+        return self.loads or self.factory is not None
+
+    def fresh(self) -> Side:
+        """A side to run from the start: another stepper where they can be made, else this one, to be loaded."""
+        return self if self.factory is None else Side(self.label, self.factory)
+
+    def step(self, batch: Mapping[str, Array]) -> dict[str, float]:
+        """The losses of one step, as plain numbers.
+
+        Raises:
+            ParityError: the stepper returned something else.
+        """
+        losses = self.stepper.step({name: value.copy() for name, value in batch.items()})
+        try:
+            return {str(name): float(value) for name, value in losses.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise ParityError(
+                f"compare_steps: {self.label}.step returned a {type(losses).__name__}: "
+                "it must return a dict of floats, the losses by name"
+            ) from None
+
+    def raw(self) -> dict[str, Array]:
+        """A copy of the state, under the stepper's own keys.
+
+        Raises:
+            ParityError: it is not a mapping of arrays.
+        """
+        found = self.stepper.state()
+        if not isinstance(found, Mapping):
+            raise ParityError(f"compare_steps: {self.label}.state() returned a {type(found).__name__}: not a dict")
+        arrays = {str(key): np.array(value) for key, value in found.items()}
+        for key, value in arrays.items():
+            if value.dtype.kind not in "fiub" and not value.dtype.name.startswith(("bfloat", "float8")):
+                raise ParityError(f"compare_steps: {self.label}.state()[{key!r}] is no array of numbers: {value.dtype}")
+        return arrays
+
+    def read(self, *, stepped: bool = True) -> State:
+        """The state by what is what; after a step with its gradients, where the stepper offers them."""
+        state = read_state(self.raw())
+        if stepped and callable(getattr(self.stepper, "gradients", None)):
+            found = {str(key): np.array(value) for key, value in self.stepper.gradients().items()}
+            state.slots[GRADIENT] = {key: value for key, value in found.items() if key in state.tensors}
+        return state
+
+    def load(self, arrays: Mapping[str, Array]) -> None:
+        """Put back what `raw` returned."""
+        self.stepper.load({key: value.copy() for key, value in arrays.items()})
+
+
+def _steps(given: Any) -> bool:
+    return not isinstance(given, type) and all(callable(getattr(given, name, None)) for name in ("step", "state"))
+
+
+def checked_batch(batch: Any, step: int) -> dict[str, Array]:
+    """A batch as arrays.
+
+    Raises:
+        ParityError: it is not a mapping of arrays.
+    """
+    if not isinstance(batch, Mapping):
+        raise ParityError(f"compare_steps: batch {step} is a {type(batch).__name__}: it must be a dict of arrays")
+    return {str(name): np.asarray(value) for name, value in batch.items()}
