@@ -13,7 +13,7 @@ import numpy as np
 
 from twinzoo.parity.steps.causes.cause import STAGES, Cause, cause, sizes, times
 from twinzoo.parity.steps.causes.optimizers import optimizer_causes
-from twinzoo.parity.steps.deviation import BUFFER, LOSS, Quantity
+from twinzoo.parity.steps.deviation import BUFFER, LOSS, PARAMETER, Quantity
 from twinzoo.parity.steps.identify import Explained, Identifier
 from twinzoo.parity.steps.record import Record
 from twinzoo.parity.steps.stage_losses import losses_at, lost_losses, scaled_loss
@@ -25,6 +25,8 @@ def diagnose(record: Record) -> list[Cause]:
     """Every cause that can be proved, and for what is left at the first difference one that says so."""
     label = record.pairs.label
     explained = _explained(record)
+    if record.anchor:  # so that what goes into every update is judged as well
+        _follow(record, explained)
     found = optimizer_causes(explained, label)
     if record.unequal_start:
         return _ordered(found)
@@ -36,6 +38,18 @@ def diagnose(record: Record) -> list[Cause]:
     told = {key for item in found for key in item.keys}
     found += [item for item in still if not told.issuperset(item.keys)]
     return _ordered(found + stated_settings(record, found))
+
+
+def _follow(record: Record, explained: Mapping[str, Explained]) -> None:
+    """Where both sides' records show one and the same update, a parameter follows from what went into it.
+
+    So it counts by how far its own update is from the rule, and not by what training makes of rounding: Adam moves a
+    parameter whose gradient is rounding alone anywhere, and draws of one side do not show where the other's goes.
+    """
+    for key, what in explained.items():
+        if what.cost == 0:
+            for ratios, of_a, of_b in zip(record.ratios, *(fit.ratio for fit in what.fits), strict=True):
+                ratios[Quantity(PARAMETER, key)] = float(max(of_a, of_b))
 
 
 def first_wrong(record: Record) -> int | None:

@@ -3,7 +3,9 @@
 With an envelope a quantity is allowed FACTOR times the largest of
 - the distance that a draw of one side, an ulp away, has reached by then;
 - the median of that over all quantities of its kind, in proportion to their sizes: a scalar's few draws may be lucky;
-- one rounding of the value itself.
+- one rounding of the value itself;
+- where the draws are as far apart as the quantity is large, so that it is rounding and nothing else (the gradient of a
+  bias before a batch norm), the median distance of its kind: how large it is depends on the order of its sum alone.
 
 Adam adds an error of its own, since a framework may keep beta2 in float32: 1 - beta2 is then off by u / (1 - beta2),
 which is 2^-14 for 0.999, second moments as much, and steps half as much. Draws that are loaded before every step are
@@ -14,10 +16,10 @@ An ulp before every step stands for every rounding within it. FACTOR is what the
 more: a plain running sum of n terms errs sqrt(n / 18) times as far as one rounding of each, 16 times for n = 4,608, the
 longest convolution here; the sigmoid of MindSpore's CPU errs by 40 u.
 
-Without an envelope only the first steps are judged: step 1 starts from the same state, and FACTOR roundings of 16
-terms' worth each explain 2^-16 of a quantity. After that losses and parameters alone are judged, allowed 8 times as
-much in each step, up to step 3; parameters by the median over all of them, since Adam moves those whose gradient is
-rounding alone (a bias before a batch norm) anywhere, and with them the running mean behind them.
+Without an envelope step 1 is judged, since it starts from the same state: FACTOR roundings of 16 terms' worth each
+explain 2^-16 of a quantity. How fast training makes more of it is not known then, and may be by thousands in one step
+(a batch norm over two pictures), so that of the next two steps only the parameters are judged, allowed 8 times as much
+in each, and by the median over all of them: Adam moves those whose gradient is rounding alone anywhere.
 """
 
 from __future__ import annotations
@@ -25,15 +27,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from statistics import median
 
-from twinzoo.parity.steps.deviation import LOSS, PARAMETER, Apart, Quantity
+from twinzoo.parity.steps.deviation import PARAMETER, Apart, Quantity
 
 FACTOR = 16.0
 
 BETAS = {"v": 2.0**-14, PARAMETER: 2.0**-15}
 """What float32 betas make of Adam's second moments and of its steps, relative."""
 
+_REST = 4.0
+"""A quantity is rounding alone where so many times its draws' distance is its size."""
+
 BLIND = 3
-"""The last step that is judged without an envelope."""
+"""The last step in which anything is judged without an envelope."""
 
 _FIRST, _GROWTH = 2.0**-16, 8.0
 _LEAST = 2.0**-2
@@ -70,15 +75,21 @@ class Judge:
             if found.size > 0:
                 shares.setdefault(quantity.kind, []).append(self._reached.get(quantity, 0.0) / found.size)
         usual = {kind: median(found) for kind, found in shares.items()}
+        distances = {kind: self._usual_distance(kind, apart) for kind in usual}
         allowed = {}
         for quantity, found in apart.items():
             pooled = usual.get(quantity.kind, 0.0) * found.size
-            limit = self._factor * max(self._reached.get(quantity, 0.0), pooled)
+            reached = self._reached.get(quantity, 0.0)
+            rest = distances.get(quantity.kind, 0.0) if _REST * reached >= found.size else 0.0
+            limit = self._factor * max(reached, pooled, rest)
             betas = BETAS.get(quantity.kind, 0.0) * found.size if "v" in usual else 0.0
             allowed[quantity] = max(limit, FACTOR * found.unit, betas)
         if not self._loaded and "v" in usual and self._factor == FACTOR:  # from the second step on
             self._factor = max(FACTOR, 4 * BETAS[PARAMETER] / max(usual.get(PARAMETER, 0.0), 2.0**-24))
         return {quantity: over(found.distance, allowed[quantity]) for quantity, found in apart.items()}, allowed
+
+    def _usual_distance(self, kind: str, apart: Mapping[Quantity, Apart]) -> float:
+        return median(self._reached.get(quantity, 0.0) for quantity in apart if quantity.kind == kind)
 
     @staticmethod
     def without(apart: Mapping[Quantity, Apart], step: int) -> tuple[dict[Quantity, float], dict[Quantity, float]]:
@@ -93,7 +104,7 @@ class Judge:
             size = max(found.size, _LEAST * largest[quantity.kind])
             share = _FIRST * _GROWTH ** (step - 1) * (_ADAM if quantity.kind == PARAMETER else 1.0)
             allowed[quantity] = max(share * size, FACTOR * found.unit)
-            if step == 1 or quantity.kind in (LOSS, PARAMETER):
+            if step == 1 or quantity.kind == PARAMETER:
                 ratios[quantity] = over(found.distance, allowed[quantity])
         moved = [ratio for quantity, ratio in ratios.items() if quantity.kind == PARAMETER]
         if moved and (usual := median(moved)) <= 1:

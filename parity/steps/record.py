@@ -134,8 +134,8 @@ def hold(record: Record, draws: int, seed: int) -> None:
     if anchor is None:
         record.notes.append(
             "no envelope for long curves: neither side can be restarted (by a function that makes the stepper, or "
-            f"load(state)), so only the first {BLIND} steps were held to a derived bound, and the optimizers' own "
-            "arithmetic in every step"
+            f"load(state)), so only step 1 was held to a derived bound, the parameters up to step {BLIND}, and the "
+            "optimizers' own arithmetic in every step"
         )
         for step, apart in enumerate(record.apart, 1):
             ratios, allowed = judge.without(apart, step)

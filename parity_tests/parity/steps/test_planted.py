@@ -120,7 +120,8 @@ def test_clean_twins_are_not_accused(kind: type[Run], optimizer: str, seed: int)
     both: dict[str, Any] = {"seed": seed, "optimizer": optimizer, "numbers": True}
     report = compare_steps(partial(kind, **both), partial(kind, backwards=True, **both), batches(12, seed))
     assert report.ok and not report.findings and report.first_divergence is None
-    assert max(ratio for row in report.steps for ratio in row.ratios.values() if ratio == ratio) < 0.5
+    judged = [row.ratios[group] for row in report.steps for group in ("loss", "buffer", "optimizer")]
+    assert max(ratio for ratio in judged if ratio == ratio) < 0.5
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -144,6 +145,24 @@ def test_an_update_within_the_step_explains_the_losses_after_it(lr: tuple[float,
     report = compare_steps(Gan, partial(Gan, lr=lr, backwards=True), pairs_of_noise())
     assert [finding.cause for finding in report.findings] == ["lr"]
     assert report.findings[0].layer == ("generator.weight" if lr[0] == 0.01 else "discriminator.weight")
+
+
+@pytest.mark.parametrize("what", ["L2", "beta2 odd"])
+def test_an_optimizer_that_the_gradients_do_not_explain_is_not_guessed(what: str) -> None:
+    both, b, _, _, _ = PLANTED[what]
+    report = compared(Telling, {**both, "moments": False}, b)
+    assert [finding.cause for finding in report.findings] == ["unexplained"]
+
+
+@pytest.mark.parametrize("frozen", ["last.bias", "first.weight"])
+def test_a_parameter_that_never_moves_is_found_where_nothing_else_is_told(frozen: str) -> None:
+    report = compare_steps(Run(moments=False), Run(moments=False, backwards=True, frozen=(frozen,)), batches(4))
+    assert [(finding.layer, finding.cause) for finding in report.findings] == [(frozen, "grad-missing")]
+
+
+def test_a_schedule_that_is_a_step_early_is_said_to_be() -> None:
+    assert "b is 1 step early" in compared(Run, HALVED, EARLY).findings[0].evidence
+    assert "b is 1 step late" in compared(Run, EARLY, HALVED).findings[0].evidence
 
 
 def test_what_no_hypothesis_explains_says_so() -> None:

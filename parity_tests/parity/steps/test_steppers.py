@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import twinzoo as tz
-from parity_tests.parity.steps.numpy_run import Loading, Run, batches
+from parity_tests.parity.steps.numpy_run import Loading, Run, Telling, batches
 from twinzoo.parity.steps.compare import compare_steps
 from twinzoo.parity.steps.state import read_state
 
@@ -125,6 +125,44 @@ def test_a_load_that_does_not_bring_everything_back_is_said() -> None:
     assert [f.cause for f in report.findings] == ["nondeterminism"]
     assert "state() must have all that a step changes" in report.findings[0].fix
     assert compare_steps(Loading(numbers=True), Loading(numbers=True, backwards=True), batches(4)).ok
+
+
+def test_states_that_are_changed_in_place_are_copied() -> None:
+    class InPlace(Telling):
+        def _update(self, key: str, g: Any) -> None:
+            held = self.p[key]
+            super()._update(key, g)
+            held[:] = self.p[key]
+            self.p[key] = held
+
+    report = compare_steps(InPlace, partial(InPlace, backwards=True, lr=0.02), batches(3))
+    assert [f.cause for f in report.findings] == ["lr"]
+
+
+class Remembering(Run):
+    """Keeps its last inputs, as a history of generated images is kept; they are there only after a step."""
+
+    kept: Any = None
+
+    def step(self, batch: Any) -> dict[str, float]:
+        self.kept = batch["x"]
+        return super().step(batch)
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | ({} if self.kept is None else {"pool.images": self.kept})
+
+
+def test_what_is_only_there_after_a_step_is_paired_then() -> None:
+    report = compare_steps(Remembering(), Remembering(backwards=True), batches(4))
+    assert report.ok and report.tensors == 9
+
+    class Doubled(Remembering):
+        def state(self) -> dict[str, Any]:
+            return {key: value * (2 if key == "pool.images" else 1) for key, value in super().state().items()}
+
+    wrong = compare_steps(Remembering, partial(Doubled, backwards=True), batches(4))
+    assert [f.layer for f in wrong.findings] == ["pool.images"]
+    assert wrong.first_divergence is not None and wrong.first_divergence.stage == "buffers"
 
 
 def test_steppers_are_fed_copies() -> None:
