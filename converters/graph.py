@@ -29,6 +29,8 @@ class Operation:
         attrs: by the names of the op's schema, in its normal form and with its defaults, where the table has the op;
             else whatever tells two uses apart.
         layer: the key in `Graph.layers` of the layer whose tensors it uses, empty for a function.
+        source: `file.py:12`, where the user's code calls it; empty where that is not known. It tells no two operations
+            apart.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Operation:
     operands: tuple[tuple[int, int], ...] = ()
     attrs: Mapping[str, Hashable] = field(default_factory=dict)
     layer: str = ""
+    source: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from twinzoo.converters.live import framework_of, spec_of
 from twinzoo.parity.findings import differing_weights, findings_of
+from twinzoo.parity.graphs.again import held_again
+from twinzoo.parity.graphs.carried import keys_of_b
 from twinzoo.parity.graphs.compare import compare_runs
+from twinzoo.parity.graphs.pairs import pair
 from twinzoo.parity.graphs.record import read_record
-from twinzoo.parity.graphs.run import Run, run
+from twinzoo.parity.graphs.run import How, Run, run
 from twinzoo.parity.inputs import checked_inputs
-from twinzoo.parity.kernels import KERNELS
 from twinzoo.parity.layers import Walk
 from twinzoo.parity.report import ParityReport
-from twinzoo.parity.results import KernelUse, SideInfo
+from twinzoo.parity.results import SideInfo
+from twinzoo.parity.steps.live import live_steps
 from twinzoo.parity.trace import Trace, capture
+from twinzoo.parity.verdict import kernel_uses
 from twinzoo.ports.port import Port, PortInfo, check_state
 from twinzoo.ports.registry import port, port_of
 from twinzoo.zoo import registry
@@ -34,6 +39,8 @@ from twinzoo.zoo.spec import Spec, spec_hash, to_json
 from twinzoo.zoo.spec.show import parameter_count
 
 Array = NDArray[Any]
+
+_NO_INPUTS = "compare: inputs are missing: give arrays, by name or in order"
 
 
 def compare(
@@ -56,24 +63,29 @@ def compare(
             spec's initial weights of seed 0. Of two twins one side may be on the reference port.
         inputs: an array for a model of one input, a tuple in the order of its arguments, or a mapping by their names;
             where a side is a record, its own inputs.
-        grad, train, steps, loss: not there yet; only the defaults are.
+        grad: compare the gradients of all values and parameters too. Every output is pulled back with the same random
+            numbers on both sides, or the loss with 1.
+        train: run in training mode: statistics of the batch, dropout, and the running statistics after the step. Each
+            side is judged by its own draws.
+        loss: a function of what a model returns, to a scalar, in its framework; a pair of them for sides of two. It is
+            compared as part of the model.
+        steps: train both live models for so many steps of Adam on the inputs too, and add what tz.compare_steps finds.
+            Dropout is off then.
 
     Raises:
         ParityError: the sides cannot be compared, or not yet.
         SpecError: no such model, or inputs that do not fit.
         PortError: a framework is missing.
     """
-    for name, asked in {"grad": grad, "train": train, "steps": steps, "loss": loss is not None}.items():
-        if asked:
-            raise ParityError(f"compare: {name} is not there yet in 0.1: leave it out to compare the forward pass")
     began = time.perf_counter()
-    if any(_is_foreign(side) or isinstance(side, (str, PathLike)) for side in (a, b)):
-        return compare_runs(*_runs(a, b, inputs), began)
+    how = How(train, grad, loss is not None)
+    if steps or how != How() or any(_is_foreign(side) or isinstance(side, (str, PathLike)) for side in (a, b)):
+        return _compared(a, b, inputs, how, loss, steps, began)
     sides = (_side("a", a), _side("b", b))
     spec = sides[0].spec
     _check_same(spec, sides[1].spec)
     if inputs is None:
-        raise ParityError("compare: inputs are missing: give arrays, by name or in order")
+        raise ParityError(_NO_INPUTS)
     given = checked_inputs(spec, inputs)
     with ThreadPoolExecutor() as pool:  # a port may ask a process of its own which devices there are
         infos = {name: pool.submit(found.info) for name, found in {side.port.name: side.port for side in sides}.items()}
@@ -91,7 +103,7 @@ def compare(
         b=_side_info(sides[1], infos[ports[1]].result()),
         layers=walk.rows,
         findings=findings_of(evidence, walk.rows, ports),
-        kernels=[_kernel_use(*kernel, tuple(names)) for kernel, names in walk.kernels.items()],
+        kernels=kernel_uses(walk.kernels),
         seconds=time.perf_counter() - began,
     )
 
@@ -101,23 +113,59 @@ def _is_foreign(side: Any) -> bool:
     return bool(framework_of(side)) and spec_of(side) is None
 
 
-def _runs(a: Any, b: Any, inputs: Any) -> tuple[Run, Run]:
-    """Both sides run on the same inputs; records have been, and a live model beside one is given its inputs.
+def _compared(a: Any, b: Any, inputs: Any, how: How, loss: Any, steps: int, began: float) -> ParityReport:
+    """Any two sides, by their graphs.
+
+    Records have been run already, and a live model beside one is given its inputs.
 
     Raises:
-        ParityError: two records were not made on the same inputs, or not on those that are given.
+        ParityError: two records were not made on the same inputs, or not on those that are given, or not in this mode.
     """
+    losses = loss if isinstance(loss, tuple) else (loss, loss)
     recorded = [read_record(Path(side)) if isinstance(side, (str, PathLike)) else None for side in (a, b)]
+    if steps and any(recorded):
+        raise ParityError("compare: steps needs live models: a record cannot be trained")
+    sides = [side if found else _live(label, side) for label, side, found in zip("ab", (a, b), recorded, strict=True)]
     known = next((done.inputs for done in recorded if done is not None), None)
     given = tuple(known.values()) if inputs is None and known is not None else inputs
-    done = [
-        found or run(label, _live(label, side), given)
-        for label, side, found in zip("ab", (a, b), recorded, strict=True)
-    ]
-    ours, theirs = (list(side.inputs.values()) for side in done)
-    if len(ours) != len(theirs) or not all(map(np.array_equal, ours, theirs)):
+    if given is None:
+        raise ParityError(_NO_INPUTS)
+    running = [partial(run, label, side, given, how, of) for label, side, of in zip("ab", sides, losses, strict=True)]
+    ours, theirs = (repeat() if found is None else found for found, repeat in zip(recorded, running, strict=True))
+    _check_runs(ours, theirs, how)
+    again = [repeat if found is None else None for found, repeat in zip(recorded, running, strict=True)]
+    report = held_again(compare_runs(ours, theirs, began), (ours, theirs), tuple(again))
+    if not steps:
+        return report
+    of_b = keys_of_b(pair(ours, theirs))
+    trained = live_steps(sides[0], sides[1], given, steps, how.train, losses, pairs=of_b)
+    verdict = f"{steps} training steps: {str(trained).splitlines()[0]}"
+    return replace(
+        report,
+        findings=[*report.findings, *trained.findings],
+        notes=[*report.notes, verdict, *trained.notes],
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _check_runs(a: Run, b: Run, how: How) -> None:
+    """Both must be what was asked for, on the same inputs.
+
+    Raises:
+        ParityError: a record is not.
+    """
+    for label, made in zip("ab", (a, b), strict=True):
+        if made.how != how:
+            raise ParityError(f"compare: {label} was recorded in mode {made.how}, and {how} is asked for: record it so")
+    ours, theirs = (list(side.inputs.values()) for side in (a, b))
+    if len(ours) != len(theirs) or not all(map(_same, ours, theirs)):
         raise ParityError("compare: a and b were not run on the same inputs: record both on the same ones")
-    return done[0], done[1]
+
+
+def _same(x: Array, y: Array) -> bool:
+    """Whether two inputs are the same numbers, in the element type with fewer digits."""
+    wide, narrow = (x, y) if x.itemsize >= y.itemsize else (y, x)
+    return x.shape == y.shape and np.array_equal(wide.astype(narrow.dtype), narrow)
 
 
 def _live(label: str, given: Any) -> Any:
@@ -132,7 +180,8 @@ def _live(label: str, given: Any) -> Any:
     (model,) = _models((side,))
     if not framework_of(model):
         raise ParityError(
-            f"compare: {label} is on port {side.port.name}: give a framework's, beside somebody's own model"
+            f"compare: {label} is on port {side.port.name}, which has no live models: give a framework's for "
+            "gradients, training mode, or beside somebody's own model"
         )
     return model
 
@@ -150,11 +199,6 @@ def _side_info(side: _Side, info: PortInfo) -> SideInfo:
     devices = [device.name for device in info.devices if device.available]
     device = devices[0] if len(devices) == 1 else ""
     return SideInfo(info.name, info.framework, info.version, device, side.weights)
-
-
-def _kernel_use(name: str, op: str, layers: tuple[str, ...]) -> KernelUse:
-    known = KERNELS[name, op]
-    return KernelUse(name, op, known.absolute, known.relative, known.note, layers)
 
 
 def _side(label: str, given: Any) -> _Side:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinzoo.parity.measure import distances
-from twinzoo.parity.results import Finding, LayerResult, SideResult
+from twinzoo.parity.results import OUTPUT, Finding, LayerResult, SideResult
 
 Array = NDArray[Any]
 
@@ -37,7 +37,9 @@ def findings_of(evidence: Mapping[str, str], layers: Sequence[LayerResult], port
     """Everything that is wrong, in execution order; `evidence` is that of the tensors that differ."""
     found = _weight_findings(evidence, layers)
     found += [finding for layer in layers for finding in _layer_findings(layer, ports)]
-    places = {layer.name: i for i, layer in enumerate(layers)}
+    places: dict[str, int] = {}
+    for i, layer in enumerate(layers):  # its gradients may come long after a layer's output
+        places.setdefault(layer.name, i)
     return sorted(found, key=lambda finding: places.get(finding.layer, -1))
 
 
@@ -70,20 +72,25 @@ def _standing(side: SideResult) -> str:
 
 def _finding(layer: LayerResult, who: str, port: str, side: SideResult, rest: str) -> Finding:
     call = f"{layer.op}({layer.attrs})"
+    cause = "unexplained"
     if side.problem.startswith("dtype"):
-        return Finding(
-            layer.name, "dtype", f"{who}: {side.problem}; {rest}", f"keep {port}'s {layer.op} in the dtype of the spec"
-        )
-    if side.problem == "returned nothing":
-        return Finding(
-            layer.name, "missing-op", f"{who} {side.problem} for it; {rest}", f"add {call} to what {port} computes"
-        )
-    if layer.op in ("output", "call"):
-        evidence = f"{who}: the network as a whole is {_off(side, 'what its own layers give one by one')}; {rest}"
-        return Finding(layer.name, "unexplained", evidence, f"look for what {port} fuses or changes when it runs whole")
-    evidence = f"{who} is {_off(side, 'float64 of its own inputs')}; {rest}"
-    fix = f"the fault is in this layer, not before it: look at how {port} computes {call}"
-    return Finding(layer.name, "unexplained", evidence, fix)
+        cause, evidence = "dtype", f"{who}: {side.problem}"
+        fix = f"keep {port}'s {layer.op} in the dtype of the spec"
+    elif side.problem == "returned nothing" and layer.backward:
+        cause, evidence = "grad-missing", f"{who} has none"
+        fix = f"look for a detach, a stop_gradient or a frozen parameter on {port}, here or behind it"
+    elif side.problem == "returned nothing":
+        cause, evidence = "missing-op", f"{who} {side.problem} for it"
+        fix = f"add {call} to what {port} computes"
+    elif layer.op in ("output", "call"):
+        evidence = f"{who}: the network as a whole is {_off(side, 'what its own layers give one by one')}"
+        fix = f"look for what {port} fuses or changes when it runs whole"
+    else:
+        evidence = f"{who} is {_off(side, 'float64 of its own inputs')}"
+        what = "differentiates" if layer.backward else "computes"
+        fix = f"the fault is in this layer, not before it: look at how {port} {what} {call}"
+    told = "" if layer.quantity == OUTPUT else f"{layer.quantity}: "
+    return Finding(layer.name, cause, f"{told}{evidence}; {rest}", fix, layer.source)
 
 
 def _off(side: SideResult, centre: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from twinzoo.parity import plots, text
+from twinzoo.parity.causes import TABLE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,8 +22,8 @@ def page(sections: Sequence[tuple[str, ParityReport, str]], *, heading: str, int
         intro: HTML for under the heading. It and the sections' HTML are taken as they are: escape what is not yours.
     """
     environment = templates()
-    environment.globals |= {"verdict": text.verdict, "blame": text.blame, "worst": text.worst, "finite": math.isfinite}
-    environment.globals |= {"errors_plot": plots.errors, "ratios_plot": plots.ratios}
+    environment.globals |= {"verdict": text.verdict, "blame": text.blame, "worst": text.worst, "ran": text.ran}
+    environment.globals |= {"errors_plot": plots.errors, "ratios_plot": plots.ratios, "heat_map": plots.heat_map}
     return environment.get_template("page.html.j2").render(sections=sections, heading=heading, intro=intro)
 
 
@@ -43,5 +43,10 @@ def templates() -> Environment:
         "number": text.number,
         "ratio": text.ratio_text,
         "listed": text.listed,
+        "located": text.located,
+        "times": text.times,
+        "whole": text.whole,
+        "share": plots.share,
+        "meaning": lambda cause: TABLE[cause].meaning,
     }
     return environment

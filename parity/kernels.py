@@ -56,6 +56,27 @@ LIVE = "live "
 KERNELS |= {(LIVE + port, op): known for (port, op), known in list(KERNELS.items())}
 KERNELS["live mindspore", "tanh"] = KernelAccuracy(1.1e-4, 0.0, _MS + "its own tanh errs by 1e-4 near |x| = 5")
 
+_EXP = _MS + "inherits exp"
+
+GRADIENT_KERNELS: dict[tuple[str, str], KernelAccuracy] = {
+    ("mindspore", "silu"): KernelAccuracy(3e-10, 3.6e-6, _EXP),
+    ("mindspore", "softplus"): KernelAccuracy(2.5e-10, 2.2e-6, _EXP),
+    ("mindspore", "gelu"): KernelAccuracy(4e-7, 0.0, _EXP),
+    ("mindspore", "logsumexp"): KernelAccuracy(3e-10, 3.2e-6, _EXP),
+    ("mindspore", "cross_entropy"): KernelAccuracy(4e-10, 4.2e-6, _EXP),
+    ("mindspore", "bce_with_logits"): KernelAccuracy(6e-7, 0.0, _MS + "sigmoid(x) - t cancels"),
+}
+"""(port, op) -> the accuracy of its backward pass: a share of the incoming gradient, and one of what is passed back."""
+
+GRADIENT_KERNELS |= {(LIVE + port, op): known for (port, op), known in list(GRADIENT_KERNELS.items())}
+
+
+def gradient_allowance(known: KernelAccuracy, node: Node, gradient: Array, pulled: Array) -> Array:
+    """What a row of GRADIENT_KERNELS adds to the bound of one gradient that a node passes back."""
+    share = 1 / pulled.size if node.attrs.get("reduction") == "mean" else 1.0
+    allowed: Array = known.absolute * share * np.abs(gradient).max(initial=0.0) + known.relative * np.abs(pulled)
+    return allowed
+
 
 @dataclass(frozen=True)
 class Measured:

@@ -9,12 +9,14 @@ what accumulated rounding explains, and how far two runs of the same layers may 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twinzoo.parity.bounds.precision import FORMATS, Precision, precision_of
 from twinzoo.parity.measure import difference, distances
 from twinzoo.parity.results import LayerResult
 from twinzoo.parity.runs import Arrays, Runs
@@ -60,12 +62,25 @@ class Walk:
 
     Args:
         differing: the tensors, by spec name, in which the states of the two sides differ.
+        training: the nodes that ran in training mode. What a dropout dropped is read off each side's own values.
+        moved: is given every value as accumulated rounding may have moved it, by reference, where it is wanted.
+        types: the element type that is right for every number; None where side a's are, value by value.
     """
 
-    def __init__(self, differing: frozenset[str] = frozenset(), seed: int = 0) -> None:
+    def __init__(
+        self,
+        differing: frozenset[str] = frozenset(),
+        training: AbstractSet[str] = frozenset(),
+        moved: dict[str, Array] | None = None,
+        types: str | None = "float32",
+        seed: int = 0,
+    ) -> None:
         self.rows: list[LayerResult] = []
-        self.kernels: dict[tuple[str, str], list[str]] = {}
+        self.kernels: dict[tuple[str, str, str], list[str]] = {}
         self._differing = differing
+        self._training = training
+        self._moved_values = moved
+        self._types = types
         self._random = np.random.default_rng(seed)
 
     def model(
@@ -95,6 +110,8 @@ class Walk:
             judge = self._call if node.op == "call" else self._node
             made = judge(spec, node, traces, given, scope)
             slots |= {value.ref: slot for value, slot in zip(node.outputs, made, strict=True)}
+            if self._moved_values is not None:
+                self._moved_values |= {value.ref: slot.noisy for value, slot in zip(node.outputs, made, strict=True)}
             for value in (*node.inputs, *node.outputs):
                 if value.ref not in kept and last.get(value.ref, node.name) == node.name:
                     slots.pop(value.ref, None)
@@ -104,18 +121,28 @@ class Walk:
         shared = _params(node, traces[0])
         params = (shared, _params(node, traces[1]) if weights else shared)
         fed = {suffix: scope.draws.get(f"{node.name}_{suffix}") for suffix in node.draws}
-        runs = Runs(node, {suffix: draw for suffix, draw in fed.items() if draw is not None})
-        local = [runs(params[i], tuple(slot.sides[i] for slot in given)) for i in (0, 1)]
+        train = node.name in self._training
+        if train and node.op == "dropout":
+            params = (_mask(node, traces[0], given[0].sides[0]), _mask(node, traces[1], given[0].sides[1]))
+            shared = params[0]
+        runs = Runs(node, {suffix: draw for suffix, draw in fed.items() if draw is not None}, train=train)
+        local = [
+            runs(params[i], tuple(slot.sides[i] for slot in given), _precision(node, traces[i], train)) for i in (0, 1)
+        ]
         chain = runs(shared, tuple(slot.chain for slot in given))
         noisy = runs(shared, tuple(slot.noisy for slot in given))
         slots = []
         for i, value in enumerate(node.outputs):
-            held = _both(runs, node, value, i, traces, local, chain[i])
+            if i and self._types is None:  # strangers' further outputs are not recorded: what they should be goes on
+                slots.append(_Slot((local[0][i], local[1][i]), chain[i], noisy[i]))
+                continue
+            held = _both(runs, node, value, i, traces, local, chain[i], self._types)
             slot = _Slot((held[0].array, held[1].array), chain[i], self._moved(noisy[i], held))
             self._row(scope.layer + value.ref, node.op, attrs_text(node), slot, held, weights)
             for trace, side in zip(traces, held, strict=True):
                 if side.kernel:
-                    self.kernels.setdefault((trace.port, node.op), []).append(scope.layer + value.ref)
+                    kernel = trace.port, node.op, side.result.dtype
+                    self.kernels.setdefault(kernel, []).append(scope.layer + value.ref)
             slots.append(slot)
         return slots
 
@@ -144,8 +171,10 @@ class Walk:
         """A value that each side computed twice: in a network as a whole, and layer by layer in its traced twin."""
         limit = np.broadcast_to(REPEAT * traced.rounding, traced.chain.shape)
         held = [
-            hold(output, value, (trace.port, op), side, limit, traced.chain)
-            for output, side, trace in zip(returned, traced.sides, traces, strict=True)
+            hold(output, value, (trace.port, op), side, limit, traced.chain, wanted=wanted)
+            for output, side, trace, wanted in zip(
+                returned, traced.sides, traces, _wanted(self._types, returned[0]), strict=True
+            )
         ]
         slot = _Slot((held[0].array, held[1].array), traced.chain, traced.noisy)
         self._row(name, op, attrs, slot, held, ())
@@ -155,7 +184,9 @@ class Walk:
         apart = difference(*slot.sides, slot.chain)
         numbers = (apart.max_abs, apart.mean_abs, apart.relative, apart.cosine, slot.rounding)
         results = (held[0].result, held[1].result)
-        self.rows.append(LayerResult(name, op, attrs, slot.chain.shape, *numbers, *results, weights))
+        self.rows.append(
+            LayerResult(name, op, attrs, slot.chain.shape, *numbers, *results, weights, max_ulp=apart.max_ulp)
+        )
 
     def _moved(self, noisy: Array, held: list[Held]) -> Array:
         """An output moved evenly at random within the wider of the two allowances."""
@@ -167,7 +198,14 @@ class Walk:
 
 
 def _both(
-    runs: Runs, node: Node, value: Value, place: int, traces: Pair, local: list[Arrays], chain: Array
+    runs: Runs,
+    node: Node,
+    value: Value,
+    place: int,
+    traces: Pair,
+    local: list[Arrays],
+    chain: Array,
+    types: str | None,
 ) -> list[Held]:
     """Both sides of one output, each held against float64 of its own inputs.
 
@@ -176,16 +214,39 @@ def _both(
     """
     a, b = (trace.values.pop(value.ref, None) for trace in traces)
     kernels = [(trace.port, node.op) for trace in traces]
-    first = hold(a, value, kernels[0], local[0][place], runs.bound(local[0])[place], chain)
+    wanted = _wanted(types, a)
+    first = hold(a, value, kernels[0], local[0][place], runs.bound(local[0])[place], chain, wanted=wanted[0])
     if runs.alike(*local):
-        second = hold(b, value, kernels[1], local[1][place], runs.bound(local[0])[place], chain)
+        second = hold(b, value, kernels[1], local[1][place], runs.bound(local[0])[place], chain, wanted=wanted[1])
         if second.result.ok and second.result.ratio <= CLEAR:
             return [first, second]
-    return [first, hold(b, value, kernels[1], local[1][place], runs.bound(local[1])[place], chain)]
+    bound = runs.bound(local[1])[place]
+    return [first, hold(b, value, kernels[1], local[1][place], bound, chain, wanted=wanted[1])]
+
+
+def _wanted(types: str | None, a: Array | None) -> tuple[str, str]:
+    """The element types that are right for the two sides of a value; side a's own are right for both."""
+    if types is not None:
+        return types, types
+    own = "" if a is None or str(a.dtype) not in FORMATS else str(a.dtype)
+    return "", own
+
+
+def _precision(node: Node, trace: Trace, train: bool) -> Precision:
+    """How a side computed a node: in the element type of what it gave."""
+    output = trace.values.get(node.outputs[0].ref)
+    dtype = "float32" if output is None else str(output.dtype)
+    return precision_of(trace.port, node.op, dtype, train=train, products=trace.products)
 
 
 def _params(node: Node, trace: Trace) -> dict[str, Array]:
     return {role: np.asarray(trace.state[f"{node.name}.{role}"], np.float64) for role in node.params}
+
+
+def _mask(node: Node, trace: Trace, x: Array) -> dict[str, Array]:
+    """What a dropout kept; a zero may have been either."""
+    output = trace.values.get(node.outputs[0].ref)
+    return {"mask": np.ones(x.shape) if output is None or output.shape != x.shape else (output != 0) | (x == 0)}
 
 
 def _called(trace: Trace, node: Node) -> Trace:

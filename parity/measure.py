@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twinzoo.parity.results import Heat, SideResult
+
 Array = NDArray[Any]
 
 _LARGEST = float(np.finfo(np.float32).max)
+
+_PARTS = 16
+"""Into at most so many parts a heat map divides an axis; so many channels it names."""
 
 
 @dataclass(frozen=True)
@@ -21,28 +26,31 @@ class Judgement:
         ratio: |output - reference| / allowed, infinite where nothing is allowed and there is a difference.
         error: |output - reference| there.
         problem: what is at the worst place where it is not a finite number, or empty.
+        ratios: the ratio at every place.
     """
 
     ratio: float
     error: float
     index: tuple[int, ...]
     problem: str = ""
+    ratios: Array = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Side a against side b; `relative` is to the largest magnitude of the reference."""
+    """Side a against side b; `relative` is to the largest magnitude of the reference, `max_ulp` as in LayerResult."""
 
     max_abs: float
     mean_abs: float
     relative: float
     cosine: float
+    max_ulp: float
 
 
 def distances(x: Array, y: Array) -> Array:
     """|x - y| in float64; 0 where both are the same NaN or infinity, infinite where only one is, or they differ."""
     with np.errstate(all="ignore"):
-        apart: Array = np.abs(x.astype(np.float64) - y)
+        apart: Array = np.asarray(np.abs(x.astype(np.float64) - np.asarray(y, np.float64)))
         if not np.isfinite(apart).all():
             same = (x == y) | (np.isnan(x) & np.isnan(y))
             apart[same] = 0.0
@@ -73,18 +81,79 @@ def judge(output: Array, reference: Array, allowed: Array) -> Judgement:
     index = tuple(int(i) for i in np.unravel_index(int(worst.argmax()), worst.shape))
     ratio, error = float(ratios[index]), float(apart[index])
     problem = f"{output[index]} at {index}, where float64 has {reference[index]:.6g}" if np.isinf(error) else ""
-    return Judgement(ratio, error, index, problem)
+    return Judgement(ratio, error, index, problem, ratios)
+
+
+def side_result(
+    judged: Judgement, output: Array, chain: Array, problem: str = "", dtype: str = "float32"
+) -> SideResult:
+    """One side's row of a report.
+
+    Args:
+        output: what was judged.
+        chain: float64 from the inputs of the model on, of the same shape.
+        problem: what is wrong beside its values, instead of what the judgement says.
+    """
+    drift = float(distances(output, chain).max(initial=0.0))
+    finite = output.dtype.kind in "iub" or np.isfinite(output).all()
+    nans, infs = (0, 0) if finite else (int(np.isnan(output).sum()), int(np.isinf(output).sum()))
+    words = problem or judged.problem
+    return SideResult(
+        judged.ratio, judged.error, judged.index, drift, words, dtype, nans=nans, infs=infs, heat=heat(judged.ratios)
+    )
+
+
+def heat(ratios: Array) -> Heat | None:
+    """Where the largest ratios are; None where all are 0, and of a scalar, which has no places."""
+    if not ratios.ndim or not ratios.any():
+        return None
+    if ratios.ndim != 4:
+        return Heat((_short(_parts(ratios.max(axis=tuple(range(ratios.ndim - 1))), 0)),))
+    of_sample = ratios.max(axis=0)
+    grid = _parts(_parts(of_sample.max(axis=0), 0), 1)
+    channels = of_sample.max(axis=(1, 2))
+    worst = np.argsort(-channels, kind="stable")[:_PARTS]
+    return Heat(tuple(map(_short, grid)), tuple(zip(worst.tolist(), _short(channels[worst]), strict=True)))
+
+
+def _parts(x: Array, axis: int) -> Array:
+    """The largest value in each of at most so many equal parts of an axis."""
+    size = x.shape[axis]
+    count = min(_PARTS, size)
+    largest: Array = np.maximum.reduceat(x, np.arange(count) * size // count, axis=axis)
+    return largest
+
+
+def _short(ratios: Array) -> tuple[float, ...]:
+    """Three digits each: more of thousands of ratios would only make a report large."""
+    return tuple(float(f"{ratio:.3g}") for ratio in ratios)
 
 
 def difference(a: Array, b: Array, reference: Array) -> Difference:
     """Two outputs of one shape against each other, with the magnitude of a reference."""
     if a.size == 0:
-        return Difference(0.0, 0.0, 0.0, 1.0)
+        return Difference(0.0, 0.0, 0.0, 1.0, 0.0)
     apart = distances(a, b)
     largest = float(apart.max())
     magnitude = largest_finite(reference)
     relative = largest / magnitude if magnitude else (0.0 if largest == 0 else float("inf"))
-    return Difference(largest, float(apart.mean()), relative, _cosine(a, b))
+    return Difference(largest, float(apart.mean()), relative, _cosine(a, b), _max_ulp(apart, a, b))
+
+
+def _max_ulp(apart: Array, a: Array, b: Array) -> float:
+    """The largest distance in units in the last place of the larger of the two numbers; for integers the distance.
+
+    The unit is that of the coarser element type of both, and of float32 where that is finer: a float64 reference beside
+    a float32 kernel is held to what float32 has.
+    """
+    kinds = [x.dtype for x in (a, b) if x.dtype.kind not in "iub"]
+    if not kinds or np.isinf(apart).any():
+        return float(apart.max())
+    coarsest = max((*kinds, np.dtype(np.float32)), key=lambda kind: float(np.spacing(kind.type(1))))
+    with np.errstate(all="ignore"):
+        larger = np.maximum(np.abs(a.astype(coarsest)), np.abs(b.astype(coarsest)))
+        ulps = apart / np.spacing(larger)  # NaN where both sides are the same NaN or infinity
+    return float(np.fmax.reduce(ulps, axis=None, initial=0.0))
 
 
 def largest_finite(x: Array) -> float:

@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from twinzoo.parity.results import LayerResult
+from twinzoo.parity.results import OUTPUT, Heat, LayerResult
+from twinzoo.parity.text import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,25 +40,27 @@ _ASIDE = 0.15
 _SMALLEST = 1e-4
 """Where ratios below it, 0 too, are drawn."""
 
-
 _LARGEST = 1e6
 """Where ratios above it, infinity too, are drawn."""
 
+_LEVELS = (0.0, 0.01, 0.1, 1.0, 10.0, 1000.0)
+"""The ratios at which a heat map takes another colour; the bound is one of them."""
 
-def errors(report: ParityReport) -> str:
+
+def errors(report: ParityReport, layers: Sequence[LayerResult]) -> str:
     """Largest error against the float64 chain, layer by layer, beside what accumulated rounding explains."""
-    figure, axes = _frame(report, "largest |output − float64|")
-    places = range(len(report.layers))
+    figure, axes = _frame(layers, "largest |output − float64|")
+    places = range(len(layers))
     axes.fill_between(
         places,
-        _floor(report),
-        [_positive(layer.rounding) for layer in report.layers],
+        _floor(layers),
+        [_positive(layer.rounding) for layer in layers],
         color=BAND,
         linewidth=0,
         label="rounding explains",
     )
     for side, colour, marker, size in (("a", A, "o", 5.0), ("b", B, "D", 2.8)):
-        drifts = [_positive(getattr(layer, side).drift) for layer in report.layers]
+        drifts = [_positive(getattr(layer, side).drift) for layer in layers]
         axes.plot(
             places,
             drifts,
@@ -67,23 +70,23 @@ def errors(report: ParityReport) -> str:
             linewidth=size / 2.5,
             label=_label(report, side),
         )
-    _mark_wrong(axes, report.layers, lambda side: _positive(side.drift))
+    _mark_wrong(axes, layers, lambda side: _positive(side.drift))
     axes.set_yscale("log")
-    axes.set_ylim(bottom=_floor(report))
+    axes.set_ylim(bottom=_floor(layers))
     return svg(figure, axes)
 
 
-def ratios(report: ParityReport) -> str:
+def ratios(report: ParityReport, layers: Sequence[LayerResult]) -> str:
     """Error of every layer on its own over what rounding allows; above 1 is wrong."""
-    figure, axes = _frame(report, "error of the layer alone / allowed")
-    finite = [r for layer in report.layers for r in (layer.a.ratio, layer.b.ratio) if math.isfinite(r)]
+    figure, axes = _frame(layers, "error of the layer alone / allowed")
+    finite = [r for layer in layers for r in (layer.a.ratio, layer.b.ratio) if math.isfinite(r)]
     top = min(_LARGEST, max(10.0, 10 * max(finite, default=1.0)))
     axes.axhline(1.0, color=BAD, linewidth=1.2, linestyle=(0, (5, 3)), label="the bound")
     for side, colour, marker, aside in (("a", A, "o", -_ASIDE), ("b", B, "D", _ASIDE)):
-        heights = [_within(getattr(layer, side).ratio, top) for layer in report.layers]
+        heights = [_within(getattr(layer, side).ratio, top) for layer in layers]
         xs = [place + aside for place in range(len(heights))]
         axes.plot(xs, heights, color=colour, marker=marker, markersize=4, linestyle="none", label=_label(report, side))
-    _mark_wrong(axes, report.layers, lambda side: _within(side.ratio, top), _ASIDE)
+    _mark_wrong(axes, layers, lambda side: _within(side.ratio, top), _ASIDE)
     axes.set_yscale("log")
     axes.set_ylim(_SMALLEST / 2, 2 * top)
     powers = range(-2, math.ceil(math.log10(top)) + 1, 2)
@@ -92,15 +95,44 @@ def ratios(report: ParityReport) -> str:
     return svg(figure, axes)
 
 
-def _frame(report: ParityReport, what: str) -> tuple[Any, Axes]:
-    count = len(report.layers)
-    longest = max((len(layer.name) for layer in report.layers), default=1)
+def heat_map(heat: Heat) -> str:
+    """Where in a tensor the error sits: one path for each level, in the class `h` with its number."""
+    rows, columns = len(heat.grid), len(heat.grid[0])
+    paths: dict[int, list[str]] = {}
+    for y, row in enumerate(heat.grid):
+        for x, ratio in enumerate(row):
+            paths.setdefault(_level(ratio), []).append(f"M{x} {y}h1v1h-1z")
+    drawn = "".join(f'<path class="h{i}" d="{"".join(cells)}"/>' for i, cells in sorted(paths.items()))
+    box = f'viewBox="0 0 {columns} {rows}" preserveAspectRatio="none"'
+    return f'<svg class="heat" role="img" aria-label="share of the bound by place" {box}>{drawn}</svg>'
+
+
+def _level(ratio: float) -> int:
+    """0 for exact, to 3 within the bound, from 4 outside."""
+    return sum(ratio > limit for limit in _LEVELS)
+
+
+def share(ratio: float) -> float:
+    """The length of a bar on a log axis, in percent; the bound is at 40."""
+    return 10 * (math.log10(_within(ratio, _LARGEST) / _SMALLEST))
+
+
+def _frame(layers: Sequence[LayerResult], what: str) -> tuple[Any, Axes]:
+    count = len(layers)
+    names = [_tick(layer) for layer in layers]
+    longest = max(map(len, names), default=1)
     width = max(10.6, 1.2 + 0.155 * min(count, 4 * _NAMES))
     figure, axes = blank(width, 2.7 + 0.072 * longest, what)
     step = math.ceil(count / _NAMES) if count > 4 * _NAMES else 1
-    axes.set_xticks(range(0, count, step), [layer.name for layer in report.layers[::step]], rotation=90)
+    axes.set_xticks(range(0, count, step), names[::step], rotation=90)
     axes.set_xlim(-0.8, max(count, 1) - 0.2)
     return figure, axes
+
+
+def _tick(layer: LayerResult) -> str:
+    """A name that leaves room for the plot."""
+    what = "" if layer.quantity == OUTPUT else layer.quantity.removeprefix("gradient").removeprefix(" of ")
+    return f"{shortened(layer.name)}, {what}" if what else shortened(layer.name)
 
 
 def blank(width: float, height: float, what: str) -> tuple[Any, Axes]:
@@ -154,9 +186,9 @@ def _within(ratio: float, top: float) -> float:
     return max(_SMALLEST, min(ratio, top)) if math.isfinite(ratio) else top
 
 
-def _floor(report: ParityReport) -> float:
+def _floor(layers: Sequence[LayerResult]) -> float:
     """A little below the smallest error that is drawn."""
-    drawn = [_positive(v) for layer in report.layers for v in (layer.a.drift, layer.b.drift, layer.rounding)]
+    drawn = [_positive(v) for layer in layers for v in (layer.a.drift, layer.b.drift, layer.rounding)]
     return 0.3 * min((v for v in drawn if not math.isnan(v)), default=1e-9)
 
 

@@ -1,7 +1,7 @@
-"""How far a float32 output may lie from the float64 answer: a bound derived from rounding, never a chosen tolerance.
+"""How far an output may lie from the float64 answer: a bound derived from rounding, never a chosen tolerance.
 
-The question is local: the node's inputs are float32 numbers, the same on both sides of the comparison, and only what
-the node itself does with them is judged. docs/rounding.md has the derivation of every bound.
+The question is local: the node's inputs are numbers of its element type, the same on both sides of the comparison, and
+only what the node itself does with them is judged. docs/rounding.md has the derivation of every bound.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from numpy.typing import NDArray
 
 from twinzoo.parity.bounds import norms, pointwise, products, reductions, spatial
 from twinzoo.parity.bounds.pointwise import Rule, exact
-from twinzoo.parity.bounds.sums import TINY
+from twinzoo.parity.bounds.precision import FLOAT32, SINGLE, Precision
 from twinzoo.ports.reference.rule import Params
 from twinzoo.zoo.spec import Node
 
 Array = NDArray[Any]
 
 _MOVED = (
-    *("concat", "stack", "slice", "reshape", "flatten", "transpose", "flip", "gather"),
+    *("concat", "stack", "slice", "reshape", "reshape_like", "flatten", "transpose", "flip", "gather"),
     *("embedding", "pad2d", "max_pool2d", "pixel_shuffle"),
 )
 
 _FLOAT64 = 1 + 2.0**-16
 """The float64 answer and the bound are themselves rounded, and formulas are to first order in u."""
+
+_SEVERAL = 8
+"""Of k roundings in a row, the terms of second order are about k u / 2 of those of first order; k is at most 16."""
 
 BOUNDS: dict[str, Rule] = {
     **dict.fromkeys(_MOVED, exact),
@@ -39,24 +42,43 @@ BOUNDS: dict[str, Rule] = {
 
 
 def bound(
-    node: Node, params: Params, inputs: tuple[Array, ...], outputs: tuple[Array, ...], *, train: bool = False
+    node: Node,
+    params: Params,
+    inputs: tuple[Array, ...],
+    outputs: tuple[Array, ...],
+    *,
+    train: bool = False,
+    precision: Precision = FLOAT32,
 ) -> tuple[Array, ...]:
-    """The elementwise bound of |float32 output - float64 output| for one node (any but a call).
+    """The elementwise bound of |output - float64 output| for one node (any but a call).
 
     Args:
-        params: the node's tensors by role, as float32 numbers.
-        inputs: what the port's node was given, as float32 numbers (or indices).
+        params: the node's tensors by role, as the numbers that it computed with.
+        inputs: what the port's node was given, as the numbers that it computed with (or indices).
         outputs: what the reference makes of them.
         train: the node ran in training mode.
+        precision: how its results are rounded.
 
     Returns:
-        One array for each output, of its shape; zeros for indices.
+        One array for each output, of its shape; zeros for indices, but of equals a top-k may name any.
     """
     rule = norms.TRAINING.get(node.op, BOUNDS[node.op]) if train else BOUNDS[node.op]
     wide = tuple(x if x.dtype.kind in "iu" else x.astype(np.float64) for x in map(np.asarray, inputs))
     held = {role: np.asarray(value, np.float64) for role, value in params.items()}
     with np.errstate(all="ignore"):
-        allowed = np.broadcast_to(rule(node.attrs, held, outputs[0], *wide), outputs[0].shape) * _FLOAT64 + TINY
+        inner = np.broadcast_to(rule(node.attrs, held, outputs[0], *wide, r=precision), outputs[0].shape)
+        allowed = _stored(inner * (_FLOAT64 + _SEVERAL * precision.again), outputs[0], precision)
     if outputs[0].dtype.kind in "iu":
         allowed = np.zeros(outputs[0].shape)
+    if node.op == "topk" and len(outputs) == 2:
+        return allowed, reductions.tied_places(node.attrs, wide[0], *outputs)
     return (allowed, *(np.zeros(other.shape) for other in outputs[1:]))
+
+
+def _stored(inner: Array, out: Array, precision: Precision) -> Array:
+    """The bound with the rounding of the result, where the formulas have not counted it; what is exact stays so."""
+    if precision.stored is precision.kept:
+        return inner + precision.stored.least
+    rounded = np.where(inner > 0, precision.stored.unit * (np.abs(out) + inner), 0.0)
+    allowed: Array = inner + rounded + SINGLE.least + precision.stored.least
+    return allowed

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twinzoo.parity.bounds.precision import FLOAT32, SINGLE, Precision, as_computed
 from twinzoo.parity.measure import largest_finite
 from twinzoo.parity.rounding import bound
 from twinzoo.ports.reference import evaluate
@@ -29,38 +31,65 @@ _NEARLY = 2.0**-10
 class Runs:
     """Evaluations of one node."""
 
-    def __init__(self, node: Node, draws: Mapping[str, Array]) -> None:
+    def __init__(self, node: Node, draws: Mapping[str, Array], *, train: bool = False) -> None:
         self._node = node
         self._draws = draws
-        self._done: list[tuple[Params, Arrays, Arrays]] = []
+        self._train = train
+        self._done: list[_Done] = []
         self._bounds: dict[int, Arrays] = {}
 
-    def __call__(self, params: Params, given: Arrays) -> Arrays:
-        """The outputs in float64; those of an earlier run where parameters (the same object) and inputs are equal."""
-        for known, inputs, outputs in self._done:
-            if known is params and all(x is y or np.array_equal(x, y) for x, y in zip(inputs, given, strict=True)):
-                return outputs
+    def __call__(self, params: Params, given: Arrays, precision: Precision = FLOAT32) -> Arrays:
+        """The outputs in float64; those of an earlier run where parameters (the same object) and inputs are equal.
+
+        Args:
+            precision: how the side computed: what a half operation rounds first is rounded here too.
+        """
+        for done in self._done:
+            if done.params is params and done.precision == precision and _equal(done.given, given):
+                return done.outputs
+        used: tuple[Params, Arrays] = (params, given)
+        if precision.stored is not SINGLE:
+            used = as_computed(self._node.op, params, given, precision.stored)
         with np.errstate(all="ignore"):
-            outputs = evaluate(self._node, params, given, draws=self._draws)
-        self._done.append((params, given, outputs))
+            outputs = evaluate(self._node, *used, train=self._train, draws=self._draws)
+        self._done.append(_Done(params, given, precision, used, outputs))
         return outputs
 
     def bound(self, outputs: Arrays) -> Arrays:
-        """What float32 rounding allows around outputs that were evaluated here."""
-        params, given = self._run_of(outputs)
+        """What rounding allows around outputs that were evaluated here."""
+        done = self._run_of(outputs)
         if id(outputs) not in self._bounds:
             with np.errstate(all="ignore"):
-                self._bounds[id(outputs)] = bound(self._node, params, given, outputs)
+                self._bounds[id(outputs)] = bound(
+                    self._node, *done.used, outputs, train=self._train, precision=done.precision
+                )
         return self._bounds[id(outputs)]
 
     def alike(self, one: Arrays, other: Arrays) -> bool:
         """Whether the bound around one run may stand for that around the other where the answer is clear."""
-        (params, given), (others, beside) = self._run_of(one), self._run_of(other)
-        if self._node.op not in _PRODUCTS or params is not others:
+        a, b = self._run_of(one), self._run_of(other)
+        if self._node.op not in _PRODUCTS or a.params is not b.params or a.precision != b.precision:
             return False
         with np.errstate(all="ignore"):
-            pairs = [(np.abs(x - y).max(initial=0.0), largest_finite(x)) for x, y in zip(given, beside, strict=True)]
+            pairs = [
+                (np.abs(x - y).max(initial=0.0), largest_finite(x)) for x, y in zip(a.used[1], b.used[1], strict=True)
+            ]
         return all(apart <= _NEARLY * largest for apart, largest in pairs)
 
-    def _run_of(self, outputs: Arrays) -> tuple[Params, Arrays]:
-        return next((params, given) for params, given, made in self._done if made is outputs)
+    def _run_of(self, outputs: Arrays) -> _Done:
+        return next(done for done in self._done if done.outputs is outputs)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A run: what it was asked for, what was computed on, and what came out."""
+
+    params: Params
+    given: Arrays
+    precision: Precision
+    used: tuple[Params, Arrays]
+    outputs: Arrays
+
+
+def _equal(some: Arrays, others: Arrays) -> bool:
+    return all(x is y or np.array_equal(x, y) for x, y in zip(some, others, strict=True))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,22 @@ from twinzoo.ports.port import Port
 from twinzoo.zoo.spec import Node, Spec
 
 Array = NDArray[Any]
+
+
+class Taken(Protocol):
+    """Arrays by name that are taken out one by one; a dictionary is one."""
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of those that are there."""
+
+    def __getitem__(self, name: str, /) -> Array:
+        """An array, which stays."""
+
+    def get(self, name: str, /) -> Array | None:
+        """An array, which stays."""
+
+    def pop(self, name: str, default: None, /) -> Array | None:
+        """An array, which is then no longer there."""
 
 
 @dataclass
@@ -25,6 +41,7 @@ class Trace:
         outputs: what the model itself returned, by output name.
         values: every value of the graph, by `Value.ref`, from the tapped twin of the model. One that the side did not
             return is absent. A comparison takes the arrays out as it goes, to give the memory back.
+        products: what products of float32 numbers are rounded to: `tf32`, `hf32`, or empty.
         calls: the traces of the called networks, by the name of the `call` node; absent where the side did not return
             what the call was given.
     """
@@ -32,8 +49,9 @@ class Trace:
     port: str
     state: Mapping[str, Array]
     outputs: dict[str, Array]
-    values: dict[str, Array]
+    values: Taken
     calls: dict[str, Trace] = field(default_factory=dict)
+    products: str = ""
 
 
 def capture(

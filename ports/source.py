@@ -110,6 +110,11 @@ def _split(indent: int, text: str) -> list[str]:
     if len(pad + text) <= WIDTH:
         return [pad + text]
     opening = None if _CONDITIONAL.search(body) else _matching(body)
+    unpacked = _UNPACKED.match(body)
+    if unpacked and opening is not None and len(pad + body[: opening + 1]) > WIDTH:
+        names = [f"{pad}    {name}," for name in unpacked[1].split(", ")]
+        first, *rest = _split(indent, f"_{unpacked[2]}")  # as if there were one name, as wide as the bracket
+        return [f"{pad}(", *names, first.replace("_", ")", 1), *rest]
     if opening is not None:
         inner = [line for item in _items(body[opening + 1 : -1]) for line in _split(indent + 4, item + ",")]
         return [pad + body[: opening + 1], *inner, pad + body[-1] + comma]
@@ -120,6 +125,7 @@ def _split(indent: int, text: str) -> list[str]:
 
 
 _CONDITIONAL = re.compile(r" if .+ else ")
+_UNPACKED = re.compile(r"(\w+(?:, \w+)+)( = .+)")
 
 
 def _expression(indent: int, text: str) -> list[str]:

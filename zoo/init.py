@@ -49,6 +49,11 @@ def gan(op: str, param: Param, layer: Mapping[str, Param], generator: np.random.
     return _normal(generator, param.shape, 1.0 if param.fill == "scale" else 0.0, 0.02)
 
 
+def normal(op: str, param: Param, layer: Mapping[str, Param], generator: np.random.Generator) -> Array:
+    """N(0, 0.02) weights as in `gan`, but gains of 1: what many a GAN does instead."""
+    return np.ones(param.shape, np.float32) if param.fill == "scale" else gan(op, param, layer, generator)
+
+
 def vgg(op: str, param: Param, layer: Mapping[str, Param], generator: np.random.Generator) -> Array:
     """torchvision's VGG: N(0, sqrt(2 / fan_out)) convolutions, N(0, 0.01) linear layers, gains of 1, biases of 0."""
     if param.fill == "bias":
@@ -61,7 +66,42 @@ def vgg(op: str, param: Param, layer: Mapping[str, Param], generator: np.random.
     return _normal(generator, param.shape, 0.0, math.sqrt(2 / fan_out))
 
 
-RULES: dict[str, Rule] = {"torch": torch_default, "gan": gan, "vgg": vgg}
+def resnet(op: str, param: Param, layer: Mapping[str, Param], generator: np.random.Generator) -> Array:
+    """torchvision's ResNet: convolutions and norms as in `vgg`, linear layers as PyTorch makes them."""
+    return (torch_default if op == "linear" else vgg)(op, param, layer, generator)
+
+
+def xavier(op: str, param: Param, layer: Mapping[str, Param], generator: np.random.Generator) -> Array:
+    """CUT: N(0, 0.02 sqrt(2 / (fan_in + fan_out))) weights (Glorot and Bengio 2010), the rest as in `gan`."""
+    if param.fill != "weight":
+        return gan(op, param, layer, generator)
+    fans = (param.shape[0] + param.shape[1]) * math.prod(param.shape[2:])
+    return _normal(generator, param.shape, 0.0, 0.02 * math.sqrt(2 / fans))
+
+
+def pix2pixhd(op: str, param: Param, layer: Mapping[str, Param], generator: np.random.Generator) -> Array:
+    """pix2pixHD: weights and batch norms as in `gan`; it leaves biases and instance norms as PyTorch makes them."""
+    own = param.fill == "weight" or op == "batch_norm"
+    return (gan if own else torch_default)(op, param, layer, generator)
+
+
+def he_uniform(op: str, param: Param, layer: Mapping[str, Param], generator: np.random.Generator) -> Array:
+    """U(±sqrt(6 / fan_in)) weights (He et al. 2015), gains of 1, biases of 0."""
+    if param.fill != "weight":
+        return np.full(param.shape, 1.0 if param.fill == "scale" else 0.0, np.float32)
+    return _uniform(generator, param.shape, math.sqrt(6 / _fan_in(param)))
+
+
+RULES: dict[str, Rule] = {
+    "torch": torch_default,
+    "gan": gan,
+    "normal": normal,
+    "vgg": vgg,
+    "resnet": resnet,
+    "xavier": xavier,
+    "pix2pixhd": pix2pixhd,
+    "he_uniform": he_uniform,
+}
 
 
 def initial_state(spec: Spec, seed: int = 0) -> dict[str, Array]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from twinzoo.zoo.errors import SpecError
 from twinzoo.zoo.registry import entry
 from twinzoo.zoo.spec import Spec
+from twinzoo.zoo.spec.graph import Node
 
 
 def sequential(path: str, nodes: Iterable[str]) -> dict[str, str]:
@@ -17,14 +18,25 @@ def sequential(path: str, nodes: Iterable[str]) -> dict[str, str]:
 def prefixes(spec: Spec, naming: str) -> dict[str, str]:
     """Node -> module path in the published model, in the published order; parameter-free layers too where known.
 
+    A node of a called network is named `role.node`.
+
     Raises:
         SpecError: the model has no naming of that name, or the naming leaves out a layer that has parameters.
     """
     namings = entry(spec.name).namings
     if naming not in namings:
         raise SpecError(f"{spec.name}: naming {naming!r}: must be one of {', '.join(namings) or 'none'}")
-    known = {node: path for node, path in namings[naming](**spec.options).items() if node in spec.nodes}
-    for node in spec.nodes.values():
-        if node.params and node.name not in known:
-            raise SpecError(f"{spec.name}: naming {naming!r}: has no name for {node.name} ({node.op})")
+    nodes = _all_nodes(spec)
+    known = {node: path for node, path in namings[naming](**spec.options).items() if node in nodes}
+    for name, node in nodes.items():
+        if node.params and name not in known:
+            raise SpecError(f"{spec.name}: naming {naming!r}: has no name for {name} ({node.op})")
     return known
+
+
+def _all_nodes(spec: Spec) -> dict[str, Node]:
+    """The nodes by name, those of called networks as `role.node`."""
+    nodes = dict(spec.nodes)
+    for role in spec.roles.values():
+        nodes |= {f"{role.name}.{name}": node for name, node in _all_nodes(role.spec).items()}
+    return nodes

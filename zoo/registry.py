@@ -6,7 +6,8 @@ import difflib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -34,6 +35,9 @@ class Entry:
         namings: published key namings, by the name of who published them.
         small: options that make a tiny instance, for tests.
         allowed: what each option accepts; one that is not listed is left to the ops that use it.
+        presets: options that are known under a name, as `name.preset`.
+        chosen: the options of the preset by which it was looked up.
+        task: what it is for: `colorization`, `dehazing` ...; `any` where it serves all.
     """
 
     name: str
@@ -44,6 +48,14 @@ class Entry:
     namings: Mapping[str, Naming] = field(default_factory=dict)
     small: Mapping[str, Any] = field(default_factory=dict)
     allowed: Mapping[str, Attr] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    task: str = "any"
+
+    @property
+    def family(self) -> str:
+        """The file that it is in, without its suffix."""
+        return self.draw.__module__.rpartition(".")[2]
 
     @property
     def doc(self) -> str:
@@ -52,9 +64,9 @@ class Entry:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options and their defaults."""
+        """The options and their defaults, the preset's before those of the drawing function."""
         parameters = list(inspect.signature(self.draw).parameters.values())[1:]
-        return {p.name: p.default for p in parameters}
+        return {p.name: self.chosen.get(p.name, p.default) for p in parameters}
 
 
 MODELS: dict[str, Entry] = {}
@@ -63,11 +75,12 @@ STEPS: dict[str, Entry] = {}
 _TABLES = {"model": MODELS, "loss": LOSSES, "step": STEPS}
 
 
-def _register(kind: str, name: str, paper: str, init: str, **columns: Any) -> Callable[[_Draw], _Draw]:
+def _register(kind: str, name: str, paper: str, init: str, task: str, **columns: Any) -> Callable[[_Draw], _Draw]:
     def add(draw: _Draw) -> _Draw:
         if any(name in table for table in _TABLES.values()):
             raise SpecError(f"{kind} {name}: the name is already registered")
-        _TABLES[kind][name] = Entry(name, kind, draw, paper, init, **{k: dict(v or {}) for k, v in columns.items()})
+        filled = {column: dict(value or {}) for column, value in columns.items()}
+        _TABLES[kind][name] = Entry(name, kind, draw, paper, init, task=task, **filled)
         return draw
 
     return add
@@ -78,12 +91,14 @@ def model(
     *,
     paper: str,
     init: str = "torch",
+    task: str = "any",
     namings: Mapping[str, Naming] | None = None,
     small: Mapping[str, Any] | None = None,
     allowed: Mapping[str, Attr] | None = None,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Callable[[_Draw], _Draw]:
     """Register the decorated function, (Spec, **options) -> value(s), as a model; Entry says what the arguments are."""
-    return _register("model", name, paper, init, namings=namings, small=small, allowed=allowed)
+    return _register("model", name, paper, init, task, namings=namings, small=small, allowed=allowed, presets=presets)
 
 
 def loss(
@@ -91,22 +106,26 @@ def loss(
     *,
     paper: str,
     init: str = "torch",
+    task: str = "any",
+    namings: Mapping[str, Naming] | None = None,
     small: Mapping[str, Any] | None = None,
     allowed: Mapping[str, Attr] | None = None,
 ) -> Callable[[_Draw], _Draw]:
     """Register the decorated function, (Spec, **options) -> value(s), as a loss; Entry says what the arguments are."""
-    return _register("loss", name, paper, init, small=small, allowed=allowed)
+    return _register("loss", name, paper, init, task, namings=namings, small=small, allowed=allowed)
 
 
 def step(
     name: str,
     *,
     paper: str,
+    task: str = "any",
     small: Mapping[str, Any] | None = None,
     allowed: Mapping[str, Attr] | None = None,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Callable[[_Draw], _Draw]:
     """Register the decorated function, (Step, **options) -> losses by name, as a training step."""
-    return _register("step", name, paper, "torch", small=small, allowed=allowed)
+    return _register("step", name, paper, "torch", task, small=small, allowed=allowed, presets=presets)
 
 
 @cache
@@ -132,8 +151,15 @@ def load_plugins(group: str) -> list[str]:
     return problems
 
 
+def matching(table: Mapping[str, Entry], pattern: str = "*") -> list[str]:
+    """The names in a table and `name.preset` of each preset, sorted, of those that a shell pattern fits."""
+    load()
+    names = [*table, *(f"{name}.{preset}" for name, found in table.items() for preset in found.presets)]
+    return sorted(name for name in names if fnmatchcase(name, pattern))
+
+
 def entry(name: str) -> Entry:
-    """The model or loss called `name`.
+    """The model or loss called `name`, or `name.preset` with the preset's options as defaults.
 
     Raises:
         SpecError: there is none; near names are suggested.
@@ -142,10 +168,29 @@ def entry(name: str) -> Entry:
     return _found(name, MODELS | LOSSES, "model or loss", "`twinzoo models` lists them")
 
 
+def step_entry(name: str) -> Entry:
+    """The training step called `name`, or `name.preset` with the preset's options as defaults.
+
+    Raises:
+        SpecError: there is none; near names are suggested.
+    """
+    load()
+    return _found(name, STEPS, "training step", f"there are {', '.join(STEPS)}")
+
+
+def is_step(name: str) -> bool:
+    """Whether a training step is called so, with or without a preset."""
+    load()
+    return name.partition(".")[0] in STEPS
+
+
 def _found(name: str, known: Mapping[str, Entry], kind: str, otherwise: str) -> Entry:
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    base, dot, preset = name.partition(".")
+    if base in known and not dot:
+        return known[base]
+    if base in known and preset in known[base].presets:
+        return replace(known[base], chosen=known[base].presets[preset])
+    near = difflib.get_close_matches(name, matching(known) if dot else known, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}?" if near else otherwise
     raise SpecError(f"no {kind} is called {name!r}: {hint}")
 
@@ -157,7 +202,7 @@ def spec(name: str, **options: Any) -> Spec:
         SpecError: no such name, no such option, or an option that cannot be drawn.
     """
     found = entry(name)
-    return _drawn(found, Spec(name, doc=found.doc, init=found.init, options=_complete(found, options)))
+    return _drawn(found, Spec(found.name, doc=found.doc, init=found.init, options=_complete(found, options)))
 
 
 def training_step(name: str, **options: Any) -> Step:
@@ -166,9 +211,8 @@ def training_step(name: str, **options: Any) -> Step:
     Raises:
         SpecError: no such name, no such option, or an option that cannot be drawn.
     """
-    load()
-    found = _found(name, STEPS, "training step", f"there are {', '.join(STEPS)}")
-    return _drawn(found, Step(name, doc=found.doc, options=_complete(found, options)))
+    found = step_entry(name)
+    return _drawn(found, Step(found.name, doc=found.doc, options=_complete(found, options)))
 
 
 def _complete(found: Entry, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A model and its options as one word of a command line: `unet,depth=7,norm=instance`."""
+"""A model or training step with its options as one word of a command line: `unet,depth=7,norm=instance`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import ast
 from typing import Any
 
 from twinzoo.zoo.errors import SpecError
-from twinzoo.zoo.registry import entry, spec
+from twinzoo.zoo.registry import Entry, entry, spec, step_entry, training_step
 from twinzoo.zoo.spec import Spec
+from twinzoo.zoo.steps.step import Step
 
 
 def spec_from_text(text: str) -> Spec:
@@ -16,17 +17,32 @@ def spec_from_text(text: str) -> Spec:
     Raises:
         SpecError: no such model, a part that is not option=value, or an option that cannot be drawn.
     """
-    name, *parts = text.split(",")
-    known = entry(name).options
+    name, _, rest = text.partition(",")
+    return spec(name, **_options(entry(name), rest))
+
+
+def step_from_text(text: str) -> Step:
+    """Draw `pix2pix,width=8,norm=instance`, a training step.
+
+    Raises:
+        SpecError: no such step, a part that is not option=value, or an option that cannot be drawn.
+    """
+    name, _, rest = text.partition(",")
+    return training_step(name, **_options(step_entry(name), rest))
+
+
+def _options(found: Entry, text: str) -> dict[str, Any]:
+    known = found.options
     options: dict[str, Any] = {}
-    for part in parts:
+    for part in text.split(",") if text else []:
         option, equals, value = part.partition("=")
         if not equals or option not in known:
-            raise SpecError(f"{name}: {part!r}: must be option=value with one of {', '.join(known) or 'no options'}")
+            listed = ", ".join(known) or "no options"
+            raise SpecError(f"{found.name}: {part!r}: must be option=value with one of {listed}")
         options[option] = (
             tuple(map(_literal, value.split("+"))) if isinstance(known[option], tuple) else _literal(value)
         )
-    return spec(name, **options)
+    return options
 
 
 def _literal(text: str) -> Any:

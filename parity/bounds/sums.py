@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twinzoo.parity.bounds.precision import FLOAT32, SINGLE, Precision
+
 Array = NDArray[Any]
 
-U = 2.0**-24
+U = SINGLE.unit
 """The unit roundoff of float32: rounding to nearest moves a number by at most this share of it."""
 
-TINY = 2.0**-126
+TINY = SINGLE.least
 """The smallest normal float32: below it numbers have fewer digits, or are flushed to zero."""
 
 LAMBDA = 8.0
@@ -37,10 +39,10 @@ BLOCKS = 16
 """In how many pieces an order of summation is followed; within a piece the order counts as random."""
 
 
-def spread(squares: Array, roundings: Array | float) -> Array:
-    """The bound of a sum of `roundings` independent errors, of partial sums with this sum of squares."""
+def spread(squares: Array, roundings: Array | float, unit: float = U) -> Array:
+    """The bound of a sum of `roundings` independent errors, of numbers with this sum of squares."""
     factor = np.minimum(np.sqrt(np.maximum(roundings, 0)), LAMBDA / np.sqrt(3))
-    bound: Array = U * factor * np.sqrt(np.maximum(squares, 0))
+    bound: Array = unit * factor * np.sqrt(np.maximum(squares, 0))
     return bound
 
 
@@ -105,11 +107,17 @@ def _alike(rows: Array, reach: Array) -> tuple[Array, Array | int]:
     return np.bincount(row, sums**2, rows.shape[0]), np.bincount(row, minlength=rows.shape[0])
 
 
-def cumsum_bound(terms: Array, axis: int) -> Array:
+def cumsum_bound(terms: Array, axis: int, unit: float = U) -> Array:
     """The bound of every running sum along an axis: no rounding moves one by more than u |s_k|."""
     partial = np.abs(np.cumsum(terms, axis))
-    bound: Array = U * (np.cumsum(partial, axis) - np.take(partial, [0], axis))
+    bound: Array = unit * (np.cumsum(partial, axis) - np.take(partial, [0], axis))
     return bound
+
+
+def repeated(x: Array) -> bool:
+    """Whether some of the numbers, zeros aside, occur more than once."""
+    used = x[x != 0]
+    return bool(np.unique(used).size < (1 - SEVERAL) * used.size)
 
 
 def blocks(count: int, pieces: int = BLOCKS) -> Iterator[slice]:
@@ -124,10 +132,15 @@ class Walk:
 
     Between two ends the sum is taken to go straight: for f convex, the sum of f over the m steps from c to d is at most
     m (f(c) + f(d)) / 2 + (f(d) - f(c)) / 2. What it strays from the straight is added by `squares`.
+
+    Attributes:
+        total: the sum of all terms.
+        pieces: the sum of the squares of the blocks' sums, where it is asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pieces: bool = False) -> None:
         self.total: Array = np.zeros(())
+        self.pieces: Array | None = np.zeros((), np.float32) if pieces else None
         self._squares: Array = np.zeros(())
         self._sums: Array = np.zeros(())
         self._scratch: Array = np.zeros(())
@@ -137,6 +150,8 @@ class Walk:
     def step(self, block: Array, count: Array | float) -> None:
         """Go on by a block of `count` terms with this sum. Works in place: the arrays are large and the steps many."""
         half = count / 2
+        if self.pieces is not None:
+            self.pieces = self.pieces + block * block
         if self._half is None:
             self.total = np.array(block)
             self._squares, self._sums, self._scratch = (np.zeros_like(self.total) for _ in range(3))
@@ -169,11 +184,31 @@ class Walk:
         return bound
 
 
-def product_bound(walks: list[Walk], own: Array, count: Array | float, bias: Array | float, out: Array) -> Array:
-    """The bound of a sum of products and a bias: of the worst of several walks, and of the products' own rounding."""
+def product_bound(
+    walks: list[Walk], own: Array, count: Array | float, bias: Array | float, out: Array, r: Precision = FLOAT32
+) -> Array:
+    """The bound of a sum of products and a bias: of the worst of several walks, and of the products' own rounding.
+
+    Where the sum of the products is kept in half, it is rounded before a bias is added.
+    """
     squares = random_order(walks[0].total, own, count)
     for walk in walks:
         squares = np.maximum(squares, walk.squares(own, count, bias))
-    added = np.abs(out) * U if np.any(bias) else 0.0
-    bound: Array = spread(squares + own, 2 * count) + added
+    added = np.abs(out) * r.u if np.any(bias) else 0.0
+    bound: Array = spread(squares + own, 2 * count) + np.abs(walks[0].total) * r.again + added
+    if r.tensor_cores:
+        bound = bound + U / 4 * np.sqrt(count * squares)
+    return bound + _factors_bound(walks, own, count, r.factors) if r.factors else bound
+
+
+def _factors_bound(walks: list[Walk], own: Array, count: Array | float, unit: float) -> Array:
+    """What comes of rounding both factors of every product: each factor errs by `unit`, on its own.
+
+    Equal factors err alike: all of them in a picture of one colour, and where numbers are cut off in place of rounded
+    (then by `unit` on average); those of one channel, or of one place of the kernel, in a picture of few colours.
+    """
+    alike = own
+    for walk in walks:
+        alike = alike if walk.pieces is None else np.maximum(alike, walk.pieces)
+    bound: Array = spread(own + alike, 2 * count, unit) + 2 * unit * np.abs(walks[0].total)
     return bound

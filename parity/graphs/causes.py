@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 from twinzoo.converters.graph import Operation
 
-_SAME = frozenset(
-    [
-        "eps",
-        "momentum",
-        "affine",
-        "padding",
-        "stride",
-        "kernel",
-        "dilation",
-        "groups",
-        "bias",
-        "slope",
-        "axis",
-        "scale",
-        "reduction",
-    ]
-)
-
 OF_ATTRIBUTE: Mapping[str, str] = {
-    **{name: name for name in _SAME},
+    **{name: name for name in ("eps", "momentum", "affine", "padding", "stride", "kernel", "dilation", "groups")},
+    **{name: name for name in ("bias", "slope", "axis", "scale", "reduction")},
     "output_padding": "output-padding",
     "alpha": "slope",
     "approximate": "approximation",
@@ -37,15 +20,28 @@ OF_ATTRIBUTE: Mapping[str, str] = {
     "correction": "variance",
     "shift": "offset",
     "batch_statistics": "norm-mode",
+    "training": "norm-mode",
+    "pad_mode": "padding",
+    "padding_tblr": "padding",
+    "before": "output-padding",
+    "behind": "output-padding",
+    "label_smoothing": "label",
+    "beta": "slope",
 }
-"""Attribute -> cause, whatever the operation."""
+"""Attribute -> cause, whatever the operation; a framework's own attributes without its name."""
 
 _OF_OWN: Mapping[tuple[str, str], str] = {
     ("interpolate", "mode"): "resize-mode",
     ("interpolate", "scale"): "resize-mode",
     ("interpolate", "size"): "resize-mode",
     ("pad2d", "mode"): "pad-mode",
-    ("prelu", "slope"): "slope",
+    ("conv_transpose2d", "padding"): "padding",
+    ("standardize", "mean"): "offset",
+    ("standardize", "std"): "scale",
+    ("clamp", "low"): "activation",
+    ("clamp", "high"): "activation",
+    ("group_norm", "groups"): "norm-kind",
+    ("layer_norm", "axes"): "axis",
 }
 """(kind, attribute) -> cause, where it is another than the attribute's."""
 
@@ -59,14 +55,16 @@ FAMILIES: Mapping[str, frozenset[str]] = {
 }
 """Cause -> the kinds that stand in each other's stead."""
 
-_SILENT = frozenset({"momentum", "p"})
-"""Attributes that eval mode does not show."""
+LOSSES = frozenset(["l1_loss", "mse_loss", "smooth_l1_loss", "bce_with_logits", "cross_entropy"])
+"""Kinds whose second operand is a label."""
+
+_SILENT = frozenset({"momentum", "p", "eps", "slope", "alpha", "ceil_mode"})
+"""Attributes that decide what becomes of other inputs, even where these inputs or eval mode do not show it."""
 
 
 def differing(a: Operation, b: Operation) -> dict[str, tuple[Hashable, Hashable]]:
     """The attributes of two operations of one kind that are not the same; floats to the digits of float32."""
-    names = [*a.attrs, *(name for name in b.attrs if name not in a.attrs)]
-    pairs = {name: (a.attrs.get(name), b.attrs.get(name)) for name in names}
+    pairs = {name: (a.attrs.get(name), b.attrs.get(name)) for name in {**a.attrs, **b.attrs}}
     return {name: pair for name, pair in pairs.items() if not _alike(*pair)}
 
 
@@ -77,12 +75,29 @@ def of_attribute(kind: str, name: str) -> str:
 
 
 def of_kinds(a: str, b: str) -> str:
-    """The cause where one operation stands in another's stead."""
-    return next((cause for cause, kinds in FAMILIES.items() if {a, b} <= kinds), "unexplained")
+    """The cause where one operation stands in another's stead; of strangers, that side a's is missing."""
+    return next((cause for cause, kinds in FAMILIES.items() if {a, b} <= kinds), "missing-op")
+
+
+def of_lone(operations: Sequence[Operation], otherwise: str) -> str:
+    """The cause where only one side has these operations; `otherwise` where they are nothing in particular."""
+    causes = {_of_lone(operation) for operation in operations}
+    return causes.pop() or otherwise if len(causes) == 1 else otherwise
+
+
+def _of_lone(operation: Operation) -> str:
+    word = operation.kind.rpartition(".")[2]
+    if "dropout" in word:
+        return "dropout"
+    if word == "pad2d":
+        return "padding" if operation.attrs.get("mode") == "zero" else "pad-mode"
+    if word == "affine":
+        return "offset" if operation.attrs.get("scale") == 1 else "scale"
+    return ""
 
 
 def silent(name: str) -> bool:
-    """Whether an attribute makes no difference in eval mode, and is to be reported all the same."""
+    """Whether an attribute is to be reported although what was computed does not show it."""
     return name in _SILENT
 
 

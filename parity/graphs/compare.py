@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
-from twinzoo.converters.graph import INPUT, OUTPUT
-from twinzoo.parity.graphs.causes import differing, of_attribute, silent
-from twinzoo.parity.graphs.diagnosis import diagnose
-from twinzoo.parity.graphs.drawing import node_name
+from twinzoo.converters.graph import INPUT
+from twinzoo.converters.graph import OUTPUT as RETURNED
+from twinzoo.parity.graphs.backward import reverse, unjudged
+from twinzoo.parity.graphs.backward_causes import gradient_findings
+from twinzoo.parity.graphs.buffers import buffer_rows
+from twinzoo.parity.graphs.carried import sources
+from twinzoo.parity.graphs.diagnosis import diagnose, diagnose_output, silent_findings
+from twinzoo.parity.graphs.dropouts import dropout_findings
+from twinzoo.parity.graphs.modes import flag_findings, mode_notes
+from twinzoo.parity.graphs.opaque import opaque_rows
 from twinzoo.parity.graphs.pairs import Paired, pair
-from twinzoo.parity.graphs.run import Run
+from twinzoo.parity.graphs.run import Array, Run
 from twinzoo.parity.graphs.weights import weight_findings
-from twinzoo.parity.kernels import KERNELS
+from twinzoo.parity.graphs.whole import whole_gradients
+from twinzoo.parity.kernels import GRADIENT_KERNELS
 from twinzoo.parity.layers import Walk
-from twinzoo.parity.measure import difference
 from twinzoo.parity.report import ParityReport
-from twinzoo.parity.results import Finding, KernelUse, LayerResult, SideResult
+from twinzoo.parity.results import OUTPUT, Finding, KernelUse, LayerResult
+from twinzoo.parity.verdict import kernel_use, kernel_uses
 from twinzoo.zoo.errors import ParityError
 from twinzoo.zoo.spec import spec_hash
-
-OPAQUE = 1e-4
-"""How far, of their largest value, outputs may lie apart that cannot be computed here, where their inputs agree."""
 
 
 def compare_runs(a: Run, b: Run, began: float) -> ParityReport:
@@ -39,15 +42,38 @@ def compare_runs(a: Run, b: Run, began: float) -> ParityReport:
         ParityError: there is nothing to compare.
     """
     paired = pair(a, b)
+    shorter = a.shorter or b.shorter
+    if a.how.grad and shorter:
+        raise ParityError(f"compare: gradients in {shorter} have no bound yet: compare in float32, or without grad")
     if not paired.drawing.spec.nodes:
         raise ParityError("compare: side a does nothing that could be compared")
     weights = weight_findings(paired)
-    walk = Walk(frozenset(weights))
+    moved: dict[str, Array] | None = {} if a.how.grad and (a.whole or b.whole) else None
+    walk = Walk(frozenset(weights), paired.drawing.training, moved, types=None)
     inputs = {name: a.values[_position(name)] for name in paired.drawing.spec.inputs}
     beside = {name: paired.values[_position(name)] for name in inputs if _position(name) in paired.values}
     walk.model(paired.drawing.spec, paired.traces(), inputs, beside)
-    rows = [*_opaque_rows(paired), *walk.rows]
-    ordered = sorted(rows, key=lambda row: _place(row.name, len(a.graph.operations)))
+    opaque, notes = opaque_rows(paired)
+    rows = [*opaque, *walk.rows]
+    kernels = kernel_uses(walk.kernels, lambda name: paired.name(_position(name)))
+    of_training: list[tuple[int, Finding]] = []
+    if a.how.train:
+        buffers, of_training = buffer_rows(paired)
+        rows += buffers
+        of_training += dropout_findings(paired)
+    findings = _findings(paired, rows, list(weights.values()), of_training)
+    if a.how.grad:
+        back = reverse(paired)
+        forward = {_position(row.name) for row in walk.rows if not row.ok and not row.name.startswith("model: ")}
+        rows += back.rows
+        findings += gradient_findings(paired, back.wrong, forward)
+        kernels += _kernels(paired, back.kernels)
+        notes += unjudged(paired)
+    if moved is not None:
+        whole, apart = whole_gradients(paired, moved)
+        rows += whole
+        findings += apart
+    last = len(a.graph.operations)
     return ParityReport(
         spec=f"{a.graph.title} ~ {b.graph.title}",
         spec_hash=spec_hash(paired.drawing.spec),
@@ -55,10 +81,13 @@ def compare_runs(a: Run, b: Run, began: float) -> ParityReport:
         inputs={name: f"{x.shape} {x.dtype}" for name, x in a.inputs.items()},
         a=a.info,
         b=b.info,
-        layers=[_renamed(paired, row) for row in ordered],
-        findings=_findings(paired, ordered, list(weights.values())),
-        kernels=_kernels(paired, walk),
+        layers=[_renamed(paired, row) for row in sorted(rows, key=lambda row: _place(row.name, last))],
+        findings=findings,
+        kernels=kernels,
         seconds=time.perf_counter() - began,
+        notes=[*mode_notes(paired), *notes],
+        mode=str(a.how),
+        unmatched=(len(paired.alignment.only_a), len(paired.alignment.only_b)),
     )
 
 
@@ -74,42 +103,41 @@ def _renamed(paired: Paired, row: LayerResult) -> LayerResult:
     """A row under the names of the users' code."""
     if row.name.startswith("model: "):
         return replace(row, name=f"model: {paired.name(_position(row.name.removeprefix('model: ')))}")
-    keys = tuple(paired.drawing.keys[name] for name in row.weights)
-    return replace(row, name=paired.name(_position(row.name)), weights=keys)
+    position, keys = _position(row.name), tuple(paired.drawing.keys[name] for name in row.weights)
+    return replace(row, name=paired.name(position), weights=keys, source=sources(paired, position))
 
 
-def _opaque_rows(paired: Paired) -> list[LayerResult]:
-    """What cannot be computed here: the outputs of both sides held against each other."""
-    rows = []
-    for position in paired.drawing.opaque:
-        ours, theirs = paired.a.values[position], paired.values.get(position)
-        kind = paired.a.graph.operations[position].kind
-        side = SideResult(0.0, 0.0, (), 0.0, dtype=str(ours.dtype))
-        if theirs is None or theirs.shape != ours.shape:
-            wrong = replace(side, ratio=float("inf"), error=float("inf"), problem="returned nothing")
-            numbers = (float("inf"), float("inf"), float("inf"), 0.0, 0.0)
-        else:
-            apart = difference(ours, theirs, ours)
-            limit = OPAQUE * max(float(np.max(np.abs(ours), initial=0)), 1e-30)
-            wrong = replace(side, ratio=apart.max_abs / limit, error=apart.max_abs, dtype=str(theirs.dtype))
-            numbers = (apart.max_abs, apart.mean_abs, apart.relative, apart.cosine, limit)
-        rows.append(LayerResult(node_name(position), kind, "", ours.shape, *numbers, side, wrong))
-    return rows
-
-
-def _findings(paired: Paired, rows: list[LayerResult], weights: list[Finding]) -> list[Finding]:
+def _findings(
+    paired: Paired, rows: list[LayerResult], weights: list[Finding], of_training: list[tuple[int, Finding]]
+) -> list[Finding]:
     """Everything that is wrong, in order: tensors, operations, layers without a counterpart, silent attributes."""
     found: list[tuple[int, Finding]] = []
     framework = paired.b.info.framework
+    dropouts = {position for position, finding in of_training if finding.cause == "dropout"}
     for row in rows:
-        if not (row.a.ok and row.b.ok) and not row.name.startswith("model: "):
-            found += [(_position(row.name), finding) for finding in _of_row(paired, row, framework)]
+        if row.ok or row.quantity != OUTPUT or row.name.startswith("model: "):
+            continue
+        position = _position(row.name)
+        if not (row.a.ok and row.b.ok) and position not in dropouts:
+            found += [(position, finding) for finding in _of_row(paired, row, framework)]
     found = _once(found)
+    for position, finding in of_training:  # one for each operation: the first says the most
+        if position not in {p for p, _ in found}:
+            found.append((position, finding))
     wrong = {position for position, _ in found}
-    found += [(p, f) for p in paired.alignment.pairs if p not in wrong for f in _silent(paired, p)]
+    found += [(p, f) for p in paired.alignment.pairs if p not in wrong for f in silent_findings(paired, p)]
+    found += flag_findings(paired)
+    found += [(p, f) for p in _wrong_outputs(rows) for f in diagnose_output(paired, p)]
+    found = [(p, replace(finding, source=sources(paired, p))) for p, finding in found]
     found += _without_counterpart(paired, wrong)
     ordered = [finding for _, finding in sorted(found, key=lambda item: item[0])]
     return [*weights, *ordered] or _whole(paired, rows)
+
+
+def _wrong_outputs(rows: list[LayerResult]) -> list[int]:
+    """The positions of what the models return that is not what it should be."""
+    wrong = [row.name for row in rows if not row.ok and row.quantity == OUTPUT and row.name.startswith("model: ")]
+    return [_position(name.removeprefix("model: ")) for name in wrong]
 
 
 def _of_row(paired: Paired, row: LayerResult, framework: str) -> list[Finding]:
@@ -129,36 +157,19 @@ def _once(found: list[tuple[int, Finding]]) -> list[tuple[int, Finding]]:
     return list(kept.values())
 
 
-def _silent(paired: Paired, position: int) -> list[Finding]:
-    """Attributes that differ although this input in eval mode does not show it."""
-    ours, theirs = paired.operations(position)
-    if theirs is None or ours.kind != theirs.kind:
-        return []
-    return [
-        Finding(
-            paired.name(position),
-            of_attribute(ours.kind, name),
-            f"{name} is {values[0]} on side a and {values[1]} on side b; eval mode does not show it",
-            f"set {name} of {theirs.name} to {values[0]}",
-        )
-        for name, values in differing(ours, theirs).items()
-        if silent(name)
-    ]
-
-
 def _without_counterpart(paired: Paired, wrong: set[int]) -> list[tuple[int, Finding]]:
-    """Layers that only one side has; functions are told where they make a difference."""
+    """Layers that only one side has, by place on that side; functions are told where they make a difference."""
     found = []
     for position in paired.alignment.only_a:
         operation = paired.a.graph.operations[position]
-        if position not in wrong and (operation.layer or operation.kind in (INPUT, OUTPUT)):
-            text = f"only side a has {operation.name} ({operation.kind})"
-            found.append((position, Finding(operation.name, "missing-op", text, "add it to side b")))
+        if position not in wrong and (operation.layer or operation.kind in (INPUT, RETURNED)):
+            text, source = f"only side a has {operation.name} ({operation.kind})", (operation.source, "")
+            found.append((position, Finding(operation.name, "missing-op", text, "add it to side b", source)))
     for position in paired.alignment.only_b:
         operation = paired.b.graph.operations[position]
-        if operation.layer or operation.kind in (INPUT, OUTPUT):
-            text = f"only side b has {operation.name} ({operation.kind})"
-            found.append((position, Finding(operation.name, "extra-op", text, "remove it from side b")))
+        if operation.layer or operation.kind in (INPUT, RETURNED):
+            text, source = f"only side b has {operation.name} ({operation.kind})", ("", operation.source)
+            found.append((position, Finding(operation.name, "extra-op", text, "remove it from side b", source)))
     return found
 
 
@@ -176,10 +187,10 @@ def _whole(paired: Paired, rows: list[LayerResult]) -> list[Finding]:
     return found
 
 
-def _kernels(paired: Paired, walk: Walk) -> list[KernelUse]:
+def _kernels(paired: Paired, used: Mapping[tuple[str, str], list[str]]) -> list[KernelUse]:
+    """The gradients that needed an allowance for their kernels."""
     uses = []
-    for (port, op), names in walk.kernels.items():
-        known = KERNELS[port, op]
+    for (port, op), names in used.items():
         layers = tuple(paired.name(_position(name)) for name in names)
-        uses.append(KernelUse(port, op, known.absolute, known.relative, known.note, layers))
+        uses.append(kernel_use(port, f"{op} gradient", GRADIENT_KERNELS[port, op], layers))
     return uses

@@ -6,156 +6,207 @@ a misses it, and by how much, is the other half of the evidence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice, permutations
-
-import numpy as np
 
 from twinzoo.converters.graph import Operation
-from twinzoo.parity.graphs.alone import Alone
-from twinzoo.parity.graphs.causes import differing, of_attribute, of_kinds
-from twinzoo.parity.graphs.fingerprint import fingerprint
+from twinzoo.parity.graphs.causes import LOSSES, differing, of_attribute, of_kinds, silent
+from twinzoo.parity.graphs.fingerprint import fingerprint, of_fingerprint
+from twinzoo.parity.graphs.hypotheses import Hypothesis, as_it_stands, hypotheses, needed, shorter_type
 from twinzoo.parity.graphs.pairs import Paired
 from twinzoo.parity.graphs.run import Array
+from twinzoo.parity.graphs.wiring import wiring
+from twinzoo.parity.graphs.words import called, written
+from twinzoo.parity.measure import distances, largest_finite
 from twinzoo.parity.results import Finding
 
-_ORDERS = 24
+NEAR = 1e-5
+"""Inputs that differ by at most this share of the largest of them are the same, for what cannot be computed here."""
 
 
 @dataclass(frozen=True)
-class _Replay:
-    """Side b's output at one place, and what is tried on it."""
+class _Place:
+    """An operation, its counterpart and what that gave."""
 
+    paired: Paired
+    position: int
     ours: Operation
     theirs: Operation
-    alone: Alone
-    given: list[Array]
     output: Array
-    port: str
-    name: str
 
-    def ratio(self, alone: Alone, given: Sequence[Array] | None = None) -> float:
-        """How far side b's output is from a hypothesis, as a share of what rounding allows."""
-        judged = alone.judged(self.output, self.given if given is None else given, self.port)
-        return float("inf") if judged is None else judged.ratio
+    @property
+    def name(self) -> str:
+        return self.paired.name(self.position)
+
+    @property
+    def port(self) -> str:
+        return self.paired.b.info.port
+
+    def finding(self, cause: str, evidence: str, fix: str) -> Finding:
+        return Finding(self.name, cause, evidence, fix)
 
 
 def diagnose(paired: Paired, position: int, framework: str) -> list[Finding]:
-    """The findings at an operation of side a whose counterpart on side b gives something else."""
+    """The findings at an operation where a side is not where float64 is.
+
+    None where side b makes of what it has what side a's operation makes of it: then the fault is before it.
+    """
     ours, theirs = paired.operations(position)
     other = paired.alignment.pairs.get(position)
     if theirs is None or other is None or other not in paired.b.values:
+        paired.told.add(("a", position))
         fix = f"add {ours.name} ({ours.kind}) to the {framework} side"
         return [Finding(paired.name(position), "missing-op", f"only side a has {ours.name} ({ours.kind})", fix)]
-    replay = _Replay(
-        ours, theirs, paired.alone(position), paired.given(position), paired.b.values[other],
-        paired.b.port, paired.name(position),
-    )  # fmt: skip
-    for tried in (_attributes(replay), _kind(replay), _operands(replay, paired, position)):
-        if tried:
-            return tried
-    return [_unexplained(replay)]
+    place = _Place(paired, position, ours, theirs, paired.b.values[other])
+    plain = as_it_stands(paired, position)
+    ratio = plain.ratio(place.output, paired.b.port)
+    if ratio <= 1:
+        return _of_side_a(place)
+    for tried in hypotheses(paired, position):
+        if tried.ratio(place.output, paired.b.port) <= 1:
+            return list(_explained(place, needed(tried, plain.alone, place.output, paired.b.port), ratio))
+    if plain.alone.output(plain.given) is None:
+        return _not_computed(place)
+    shorter = shorter_type(plain, place.output, paired.b.port)
+    if shorter:
+        return [place.finding("dtype", f"{shorter}; as float32 it misses by {_times(ratio)}", "compute it in float32")]
+    return [_unexplained(place, plain, ratio)]
 
 
-def _attributes(replay: _Replay) -> list[Finding]:
-    """The attributes that must be side b's for its output to come out."""
-    if replay.ours.kind != replay.theirs.kind:
-        return []
-    apart = differing(replay.ours, replay.theirs)
-    for names in (*([name] for name in apart), list(apart)):
-        attrs = {**replay.alone.attrs, **{name: apart[name][1] for name in names}}
-        ratio = replay.ratio(_with_attrs(replay, attrs))
-        if names and ratio <= 1:
-            return [_attribute_finding(replay, name, apart[name], ratio) for name in names]
-    return []
+def _explained(place: _Place, found: Hypothesis, ratio: float) -> Iterator[Finding]:
+    """A finding for each thing in which the hypothesis is not side a's operation; silent attributes too."""
+    close = found.ratio(place.output, place.paired.b.port)
+    numbers = f"float64 reproduces side b to {close:.2g} of the bound; as side a has it, it misses by {_times(ratio)}"
+    lone = wiring(place.paired, place.position, numbers) if found.really else None
+    absorbed = lone is not None and lone.pads and "padding" in found.attrs
+    for finding in lone.findings if lone else ():
+        words = written(place.port, place.ours.kind, "padding", place.ours.attrs["padding"]) if absorbed else ""
+        yield replace(finding, fix=f"{finding.fix}, and use {words}") if absorbed else finding
+    if found.order:
+        text = ", ".join(str(i + 1) for i in found.order)
+        fix = f"give {place.theirs.name} its operands in the order of {place.ours.name}"
+        yield place.finding("operand-order", f"with the operands in the order {text} {numbers}", fix)
+    if found.kind:
+        evidence = f"with {place.theirs.kind} in the place of {place.ours.kind} {numbers}"
+        fix = f"replace {place.theirs.name} ({place.theirs.kind}) by {called(place.port, place.ours.kind)}"
+        yield place.finding(of_kinds(place.ours.kind, place.theirs.kind), evidence, fix)
+        return
+    for name, values in differing(place.ours, place.theirs).items():
+        if name in found.attrs and not (absorbed and name == "padding"):
+            yield _attribute(place, name, values, f"with {name} {values[1]} {numbers}")
+        elif name not in found.attrs and silent(name):
+            yield _attribute(place, name, values, f"{name} is {values[0]} on side a and {values[1]} on side b")
 
 
-def _with_attrs(replay: _Replay, attrs: dict[str, object]) -> Alone:
-    return replace(replay.alone, attrs={n: v for n, v in attrs.items() if v is not None or n in replay.ours.attrs})
-
-
-def _attribute_finding(replay: _Replay, name: str, values: tuple[object, object], ratio: float) -> Finding:
+def _attribute(place: _Place, name: str, values: tuple[object, object], evidence: str) -> Finding:
     ours, theirs = values
-    evidence = (
-        f"with {name} {theirs} float64 reproduces side b to {ratio:.2g} of the bound; with side a's {name} {ours} it "
-        f"misses by {_times(replay.ratio(replay.alone))}"
-    )
-    fix = f"set {name} of {replay.theirs.name} to {ours}, as {replay.ours.name} has it"
-    return Finding(replay.name, of_attribute(replay.ours.kind, name), evidence, fix)
+    text = f"{evidence}; side a has {name} {ours}"
+    words = written(place.port, place.ours.kind, name, ours)
+    fix = f"set {name} of {place.theirs.name} to {ours}, as {place.ours.name} has it: {words}"
+    return place.finding(of_attribute(place.ours.kind, name), text, fix)
 
 
-def _kind(replay: _Replay) -> list[Finding]:
-    """Another operation in its stead."""
-    if replay.ours.kind == replay.theirs.kind:
+def silent_findings(paired: Paired, position: int) -> list[Finding]:
+    """The attributes that differ where the outputs agree all the same."""
+    ours, theirs = paired.operations(position)
+    other = paired.alignment.pairs.get(position)
+    if theirs is None or other is None or ours.kind != theirs.kind or other not in paired.b.values:
         return []
-    theirs = Alone(replay.theirs.kind, replay.theirs.attrs, replay.alone.params)
-    ratio = replay.ratio(theirs)
-    if ratio > 1:
+    place = _Place(paired, position, ours, theirs, paired.b.values[other])
+    return [
+        _attribute(place, name, values, f"{name} is {values[1]} on side b, which these inputs in eval mode do not show")
+        for name, values in differing(ours, theirs).items()
+        if silent(name)
+    ]
+
+
+def diagnose_output(paired: Paired, position: int) -> list[Finding]:
+    """Why the models return different things at the place of an `output` operation, though their layers agree.
+
+    Empty where no operation that only one side has, and no operand from elsewhere, explains it.
+    """
+    ours, theirs = paired.operations(position)
+    if theirs is None or paired.a.graph.operations[position].operands == ():
         return []
-    evidence = (
-        f"{replay.theirs.kind} in float64 reproduces side b to {ratio:.2g} of the bound; side a's {replay.ours.kind} "
-        f"misses by {_times(replay.ratio(replay.alone))}"
-    )
-    fix = f"replace {replay.theirs.name} ({replay.theirs.kind}) by {replay.ours.kind}"
-    return [Finding(replay.name, of_kinds(replay.ours.kind, replay.theirs.kind), evidence, fix)]
+    back = {other: mine for mine, other in paired.alignment.pairs.items()}
+    (mine, out), (other, _) = ours.operands[0], theirs.operands[0]
+    return [] if out or back.get(other) == mine else wiring(paired, position, "its layers agree").findings
 
 
-def _operands(replay: _Replay, paired: Paired, position: int) -> list[Finding]:
-    """The right operation on other operands: in another order, or after operations that only one side has."""
-    for order in islice(permutations(range(len(replay.given))), 1, _ORDERS):
-        ratio = replay.ratio(replay.alone, [replay.given[i] for i in order])
-        if ratio <= 1:
-            text = ", ".join(str(i + 1) for i in order)
-            evidence = f"with the operands in the order {text} float64 reproduces side b to {ratio:.2g} of the bound"
-            fix = f"give {replay.theirs.name} its operands in the order of {replay.ours.name}"
-            return [Finding(replay.name, "operand-order", evidence, fix)]
-    really = paired.really_given(position)
-    ratio = replay.ratio(replay.alone, really) if len(really) == len(replay.given) else float("inf")
-    if ratio > 1:
+def _of_side_a(place: _Place) -> list[Finding]:
+    """What is wrong with side a itself, where side b is right."""
+    paired, position = place.paired, place.position
+    have = paired.a.values[position]
+    if have.dtype != place.output.dtype:
+        evidence = f"side a computes in {have.dtype}, side b in {place.output.dtype}"
+        return [place.finding("dtype", evidence, "run both sides in one element type")]
+    judged = paired.alone_on_a(position).judged(have, paired.given_to_a(position), paired.a.port)
+    if judged is None or judged.ratio <= 1:
         return []
-    extra = [paired.b.graph.operations[i] for i in _between(paired, position)]
-    missing = [paired.a.graph.operations[i] for i in _before(paired, position)]
-    cause, side, listed = ("extra-op", "b", extra) if extra else ("missing-op", "a", missing)
-    names = ", ".join(f"{op.name} ({op.kind})" for op in listed) or "an operation that was not seen"
-    evidence = (
-        f"on what side b really gave it, float64 reproduces its output to {ratio:.2g} of the bound: before it only "
-        f"side {side} has {names}"
-    )
-    fix = f"{'remove' if cause == 'extra-op' else 'add'} {names} {'from' if cause == 'extra-op' else 'to'} side b"
-    return [Finding(replay.name, cause, evidence, fix)]
+    evidence = f"side a is not where float64 is: it misses by {_times(judged.ratio)}; side b is right"
+    return [place.finding("unexplained", evidence, f"look at how side a computes {place.ours.name}")]
 
 
-def _between(paired: Paired, position: int) -> Iterator[int]:
-    """Operations of side b alone that lead into the counterpart of a position."""
-    alone = set(paired.alignment.only_b)
-    pending = [p for p, _ in paired.b.graph.operations[paired.alignment.pairs[position]].operands]
-    while pending:
-        operand = pending.pop()
-        if operand in alone:
-            yield operand
-            pending += [p for p, _ in paired.b.graph.operations[operand].operands]
+def _not_computed(place: _Place) -> list[Finding]:
+    """What float64 cannot follow: attributes that differ, constants that differ, else what the difference looks like.
+
+    None where side b was given something else than side a: the fault is before it then, as far as can be seen.
+    """
+    paired, position = place.paired, place.position
+    apart = differing(place.ours, place.theirs) if place.ours.kind == place.theirs.kind else {}
+    if apart:
+        words = "it cannot be computed here, and differs from side a; side b has"
+        return [_attribute(place, name, values, f"{words} {name} {values[1]}") for name, values in apart.items()]
+    given = zip(paired.given(position), paired.given_to_a(position), strict=False)
+    right = paired.a.values[position]
+    if not all(_near(x, y) for x, y in given) or _constants(place.output, right):
+        return []
+    shown = fingerprint(place.output, right)
+    if not place.ours.operands and _is_label(paired, position):
+        fix = f"give the loss the labels of side a (the constant {place.ours.name or position})"
+        return [place.finding("label", f"the labels are not those of side a: {shown}", fix)]
+    evidence = f"it cannot be computed here; held against side a's, {shown}"
+    kinds = [operation.kind.rpartition(".")[2] for operation in (place.ours, place.theirs)]
+    if kinds[0] != kinds[1]:
+        fix = f"replace {place.theirs.name} ({place.theirs.kind}) by {called(place.port, place.ours.kind)}"
+        return [place.finding(of_kinds(*kinds), evidence, fix)]
+    return [_from(place, evidence, shown)]
 
 
-def _before(paired: Paired, position: int) -> Iterator[int]:
-    """Operations of side a alone that lead into a position."""
-    alone = set(paired.alignment.only_a)
-    pending = [p for p, _ in paired.a.graph.operations[position].operands]
-    while pending:
-        operand = pending.pop()
-        if operand in alone:
-            yield operand
-            pending += [p for p, _ in paired.a.graph.operations[operand].operands]
+def _near(x: Array, y: Array) -> bool:
+    """Whether two values are close enough for what is made of them to be held against each other."""
+    if x.shape != y.shape:
+        return False
+    return float(distances(x, y).max(initial=0.0)) <= NEAR * largest_finite(y)
 
 
-def _unexplained(replay: _Replay) -> Finding:
-    wanted = replay.alone.output(replay.given)
-    shown = "it cannot be computed here" if wanted is None else fingerprint(replay.output, wanted)
-    cause = {"is a multiple": "scale", "is shifted": "offset"}.get(" ".join(shown.split()[:3]).removeprefix("it "), "")
-    evidence = f"no hypothesis reproduces side b, which misses by {_times(replay.ratio(replay.alone))}; {shown}"
-    fix = f"the fault is in {replay.theirs.name}, not before it: compare it with {replay.ours.name}"
-    return Finding(replay.name, cause or "unexplained", evidence, fix)
+def _constants(x: Array, y: Array) -> bool:
+    """Whether they are one number everywhere, and the same; the shape then follows from what it is used with."""
+    return x.size > 0 and y.size > 0 and bool((x == x.flat[0]).all() and (y == x.flat[0]).all())
+
+
+def _is_label(paired: Paired, position: int) -> bool:
+    """Whether a loss uses it as its second operand."""
+    uses = (op for op in paired.a.graph.operations if op.kind.rpartition(".")[2] in LOSSES)
+    return any(position in [p for p, _ in op.operands[1:]] for op in uses)
+
+
+def _unexplained(place: _Place, plain: Hypothesis, ratio: float) -> Finding:
+    wanted = plain.alone.output(plain.given)
+    assert wanted is not None
+    shown = fingerprint(place.output, wanted)
+    return _from(place, f"no hypothesis reproduces side b, which misses by {_times(ratio)}; {shown}", shown)
+
+
+def _from(place: _Place, evidence: str, shown: str) -> Finding:
+    """What a fingerprint alone says."""
+    fix = f"the fault is in {place.theirs.name}, not before it: compare it with {place.ours.name}"
+    return place.finding(of_fingerprint(shown), evidence, fix)
+
+
+_EXACT = 1e12
+"""Above this ratio nothing but underflow was allowed."""
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:,.3g} times the bound" if np.isfinite(ratio) else "more than any bound"
+    return f"{ratio:,.3g} times the bound" if ratio < _EXACT else "more than any rounding"

@@ -19,6 +19,9 @@ from twinzoo.zoo.errors import SpecError
 from twinzoo.zoo.spec import Node, Spec, Value
 from twinzoo.zoo.spec.schema import OPS
 
+BATCH = "batch_statistics"
+"""The attribute of a traced batch norm that normalises by the statistics of the batch."""
+
 
 @dataclass
 class Drawing:
@@ -29,12 +32,14 @@ class Drawing:
         state: the node's tensors by spec name, in the spec's shapes.
         opaque: positions of the operations that are inputs of the spec, since the op table has no word for them.
         keys: spec name -> the key of the tensor in the model.
+        training: the nodes that normalise by the statistics of the batch, or drop.
     """
 
     spec: Spec
     state: dict[str, Array] = field(default_factory=dict)
     opaque: list[int] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
+    training: set[str] = field(default_factory=set)
 
 
 def node_name(position: int) -> str:
@@ -83,8 +88,9 @@ def _drawn(drawing: Drawing, run: Run, position: int, operands: list[Value]) -> 
     """The operation as a node, None where the op table does not take it as it is."""
     operation = run.graph.operations[position]
     name = node_name(position)
+    attrs = {key: value for key, value in operation.attrs.items() if key != BATCH}
     try:
-        value: Value = getattr(drawing.spec, operation.kind)(name, *operands, **operation.attrs)
+        value: Value = getattr(drawing.spec, operation.kind)(name, *operands, **attrs)
         node = drawing.spec.nodes[name]
         weights = weights_of(node, run.graph.layers[operation.layer], run.state) if operation.layer else {}
     except (SpecError, TypeError):
@@ -93,6 +99,8 @@ def _drawn(drawing: Drawing, run: Run, position: int, operands: list[Value]) -> 
     if weights is None or tuple(value.shape) != run.values[position].shape:
         drawing.spec.nodes.pop(name)
         return None
+    if operation.attrs.get(BATCH) or (operation.kind == "dropout" and run.how.train):
+        drawing.training.add(name)
     for role, (key, array) in weights.items():
         drawing.state[f"{name}.{role}"] = array
         drawing.keys[f"{name}.{role}"] = key
@@ -110,5 +118,5 @@ def weights_of(node: Node, layer: Layer, state: Mapping[str, Array]) -> dict[str
         if tensor is None or prod(tensor.shape) != prod(param.shape):
             return None
         array = np.asarray(state[tensor.key])
-        found[role] = (tensor.key, array.reshape(param.shape).astype(np.float32))
+        found[role] = (tensor.key, array.reshape(param.shape))
     return found

@@ -1,14 +1,18 @@
 """A run as a file: recorded where one framework is, compared where the other is, or neither.
 
-A safetensors file. Its tensors are the values (`value.12` of operation 12), the state (`state.conv.weight`) and the
-outputs (`output.0`); its metadata has, under `twinzoo.record`, a JSON object with the graph and what stood on the side.
+A safetensors file. Its tensors are the parts of the run: `value.12` of operation 12, `state.conv.weight`, `output.0`,
+`gradient.12`, `parameter.conv.weight` (its gradient), `after.bn.running_mean`, and `whole.*` of a compiled model. Its
+metadata has, under `twinzoo.record`, a JSON object: the graph, the mode, what stood on the side and where, and hashes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import platform
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,43 +22,87 @@ import numpy as np
 from twinzoo.converters import files
 from twinzoo.converters.graph import Graph, Operation
 from twinzoo.converters.layers import Layer, Tensor
-from twinzoo.converters.live import framework_of
-from twinzoo.parity.graphs.run import Array, Run, run
+from twinzoo.converters.live import Loss, Whole, framework_of
+from twinzoo.converters.live.spool import Loaded
+from twinzoo.parity.graphs.run import Array, Gradients, How, Run, run
 from twinzoo.parity.results import SideInfo
 from twinzoo.zoo.errors import ParityError
 
-SCHEMA = 1
+SCHEMA = 2
 _KEY = "twinzoo.record"
 
 
-def record(model: Any, inputs: Any, path: str | PathLike[str], *, grad: bool = False) -> None:
+def record(
+    model: Any,
+    inputs: Any,
+    path: str | PathLike[str],
+    *,
+    grad: bool = False,
+    train: bool = False,
+    loss: Loss | None = None,
+) -> None:
     """Run a live model once and write down all that a comparison needs.
 
     Args:
         inputs: arrays by argument, or in order.
         path: ends in .safetensors.
-        grad: not there yet; only the default is.
+        grad, train, loss: as for compare; both sides of a comparison must have them alike.
 
     Raises:
         ParityError: the model does not run on the inputs, or the file has another suffix.
         CheckpointError: the file cannot be written.
     """
-    if grad:
-        raise ParityError("record: grad is not there yet in 0.1: leave it out to record the forward pass")
     if not framework_of(model):
         raise ParityError(f"record: got a {type(model).__name__}: must be an nn.Module or an nn.Cell")
     if Path(path).suffix != ".safetensors":
         raise ParityError(f"record: {path}: a record is a .safetensors file: name it so")
-    write_record(run("model", model, inputs), Path(path))
+    write_record(run("model", model, inputs, How(train, grad, loss is not None), loss), Path(path))
 
 
 def write_record(done: Run, path: Path) -> None:
     """Write a run."""
-    tensors: dict[str, Array] = {f"value.{position}": value for position, value in done.values.items()}
-    tensors |= {f"state.{key}": value for key, value in done.state.items()}
-    tensors |= {f"output.{name}": value for name, value in done.outputs.items()}
-    plain = {"schema": SCHEMA, "info": asdict(done.info), "graph": _graph_to_plain(done.graph)}
-    files.write(path, tensors, {_KEY: json.dumps(plain)})
+    tensors = {f"{part}.{name}": _deferred(values, name) for part, values in _parts(done).items() for name in values}
+    plain = {
+        "schema": SCHEMA,
+        "info": asdict(done.info),
+        "how": asdict(done.how),
+        "frozen": sorted(done.frozen),
+        "training": dict(done.training),
+        "compiled": done.whole is not None,
+        "products": done.products,
+        "made": {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()},
+        "sha256": {"inputs": _digest(done.inputs), "state": _digest(done.state)},
+        "graph": _graph_to_plain(done.graph),
+    }
+    files.write(path, files.Lazy(tensors), {_KEY: json.dumps(plain)})
+
+
+def _deferred(values: Mapping[Any, Array], name: Any) -> files.Deferred:
+    """A tensor that is read from where it waits when it is written."""
+    kept = values.kept[name] if isinstance(values, Loaded) else values[name]
+    return files.made(files.Entry(kept.shape, kept.dtype), partial(values.__getitem__, name))
+
+
+def _parts(done: Run) -> dict[str, Mapping[Any, Array]]:
+    parts: dict[str, Mapping[Any, Array]] = {
+        "value": done.values,
+        "state": done.state,
+        "output": done.outputs,
+        "gradient": done.gradients.values,
+        "parameter": done.gradients.parameters,
+        "after": done.after,
+    }
+    if done.whole is not None:
+        parts |= {f"whole.{name}": part for name, part in vars(done.whole).items()}
+    return parts
+
+
+def _digest(arrays: Mapping[str, Array]) -> str:
+    found = hashlib.sha256()
+    for name, array in arrays.items():
+        found.update(f"{name} {array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
+    return found.hexdigest()
 
 
 def read_record(path: Path) -> Run:
@@ -70,17 +118,68 @@ def read_record(path: Path) -> Run:
         if plain["schema"] != SCHEMA:
             raise ValueError(f"schema must be {SCHEMA}")
         graph, info = _graph_from_plain(plain["graph"]), SideInfo(**plain["info"])
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+        how, training = How(**plain["how"]), {str(path): bool(flag) for path, flag in plain["training"].items()}
+        frozen, compiled = frozenset(map(str, plain["frozen"])), bool(plain["compiled"])
+        products = str(plain["products"])
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise ParityError(
             f"{path}: not a record: {type(error).__name__}: {error}: make it with twinzoo.record"
         ) from None
-    values = {int(name): array for name, array in _part(found, "value").items()}
-    return Run(info, graph, values, _part(found, "state"), _part(found, "output"))
+    whole = [_Part(found, f"whole.{name}") for name in Whole.__dataclass_fields__]
+    return Run(
+        info,
+        graph,
+        _Places(found, "value"),
+        _Part(found, "state"),
+        _Part(found, "output"),
+        how,
+        Gradients(_Places(found, "gradient"), _Part(found, "parameter")),
+        _Part(found, "after"),
+        frozen,
+        training,
+        Whole(*whole) if compiled else None,
+        products,
+    )
 
 
-def _part(found: files.Checkpoint, what: str) -> dict[str, Array]:
-    prefix = f"{what}."
-    return {name.removeprefix(prefix): np.asarray(found[name]) for name in found if name.startswith(prefix)}
+class _Part(Mapping[str, Array]):
+    """The tensors of a file whose names start with a word; each is read when it is asked for, and not kept."""
+
+    def __init__(self, found: files.Checkpoint, word: str) -> None:
+        self._found, self._prefix = found, f"{word}."
+        names = (name.removeprefix(self._prefix) for name in found if name.startswith(self._prefix))
+        self._names = dict.fromkeys(names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __getitem__(self, name: str) -> Array:
+        return np.asarray(self._found[self._prefix + name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class _Places(Mapping[int, Array]):
+    """The same by position."""
+
+    def __init__(self, found: files.Checkpoint, word: str) -> None:
+        self._part = _Part(found, word)
+
+    def __contains__(self, position: object) -> bool:
+        return str(position) in self._part
+
+    def __getitem__(self, position: int) -> Array:
+        return self._part[str(position)]
+
+    def __iter__(self) -> Iterator[int]:
+        return map(int, self._part)
+
+    def __len__(self) -> int:
+        return len(self._part)
 
 
 def _graph_to_plain(graph: Graph) -> dict[str, Any]:
@@ -88,7 +187,7 @@ def _graph_to_plain(graph: Graph) -> dict[str, Any]:
         [name, layer.prefix, layer.kind, [[t.key, t.role, t.shape] for t in layer.tensors.values()]]
         for name, layer in graph.layers.items()
     ]
-    operations = [[op.name, op.kind, op.operands, dict(op.attrs), op.layer] for op in graph.operations]
+    operations = [[op.name, op.kind, op.operands, dict(op.attrs), op.layer, op.source] for op in graph.operations]
     return {"title": graph.title, "layers": layers, "operations": operations}
 
 
@@ -97,8 +196,8 @@ def _graph_from_plain(plain: Mapping[str, Any]) -> Graph:
     for name, prefix, kind, tensors in plain["layers"]:
         layers[name] = Layer(prefix, {role: Tensor(key, role, tuple(shape)) for key, role, shape in tensors}, kind)
     operations = tuple(
-        Operation(name, kind, tuple((int(p), int(out)) for p, out in operands), _hashable(attrs), layer)
-        for name, kind, operands, attrs, layer in plain["operations"]
+        Operation(name, kind, tuple((int(p), int(out)) for p, out in operands), _hashable(attrs), layer, str(source))
+        for name, kind, operands, attrs, layer, source in plain["operations"]
     )
     if any(p >= i for i, op in enumerate(operations) for p, _ in op.operands):
         raise ValueError("an operation uses what comes after it")

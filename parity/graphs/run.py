@@ -1,22 +1,60 @@
-"""One side of a comparison: a live model's graph, and what every operation of it gave on the inputs."""
+"""One side of a comparison: a live model's graph, and what every operation of it gave, forwards and backwards."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twinzoo.converters.graph import INPUT, Graph
-from twinzoo.converters.live import framework_of, live
+from twinzoo.converters.live import Loss, Trace, Whole, framework_of, live
+from twinzoo.converters.live.spool import Spool
 from twinzoo.parity.kernels import LIVE
 from twinzoo.parity.results import SideInfo
-from twinzoo.ports.registry import port
+from twinzoo.ports.probe import MINDSPORE, TORCH, version
 from twinzoo.zoo.errors import ConversionError, ParityError
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class How:
+    """What both sides are asked to do.
+
+    Attributes:
+        train: run in training mode: batch statistics, dropout, buffers that move.
+        grad: pull every output back.
+        loss: what is returned is a loss.
+    """
+
+    train: bool = False
+    grad: bool = False
+    loss: bool = False
+
+    def pull(self, index: int, shape: tuple[int, ...]) -> Array:
+        """What an output is pulled with: a loss with 1, else with the same random numbers on every side and machine."""
+        if self.loss:
+            return np.ones(shape, np.float32)
+        return np.random.default_rng([2026, index]).standard_normal(shape).astype(np.float32)
+
+    def __str__(self) -> str:
+        return ("train" if self.train else "eval") + (" with gradients" if self.grad else "")
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What a backward pass gave.
+
+    Attributes:
+        values: of each operation's first output, by position; absent where nothing came back.
+        parameters: by key; absent where nothing came back.
+    """
+
+    values: Mapping[int, Array] = field(default_factory=dict)
+    parameters: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -27,8 +65,15 @@ class Run:
         info: what stood on this side.
         graph: its layers and operations, under the names of the user's code.
         values: of each operation, its first output, by position.
-        state: its tensors by key.
+        state: its tensors by key, before the run.
         outputs: what it returned, by position or key.
+        how: what it was asked to do.
+        gradients: of what it returned.
+        after: the tensors that the run changed, by key.
+        frozen: the keys of the parameters that are not trained.
+        training: the training flag of each module as it was handed over, by path.
+        whole: a second run just as the model stands, where that is a compiled one.
+        products: what products of float32 numbers may be rounded to: `tf32`, `hf32`, or empty.
     """
 
     info: SideInfo
@@ -36,6 +81,13 @@ class Run:
     values: Mapping[int, Array]
     state: Mapping[str, Array]
     outputs: Mapping[str, Array]
+    how: How = How()
+    gradients: Gradients = Gradients()
+    after: Mapping[str, Array] = field(default_factory=dict)
+    frozen: frozenset[str] = frozenset()
+    training: Mapping[str, bool] = field(default_factory=dict)
+    whole: Whole | None = None
+    products: str = ""
 
     @property
     def port(self) -> str:
@@ -43,30 +95,80 @@ class Run:
         return LIVE + self.info.port
 
     @property
+    def draws(self) -> bool:
+        """Whether a second run gives something else, by the random numbers in it."""
+        return any(draws(operation.kind) for operation in self.graph.operations)
+
+    @property
+    def shorter(self) -> str:
+        """The first element type with fewer digits than float32 that it computed in; empty where there is none."""
+        kinds = (str(array.dtype) for array in (*self.outputs.values(), *self.state.values()))
+        return self.products or next((kind for kind in kinds if kind in ("float16", "bfloat16")), "")
+
+    @property
+    def returned(self) -> Mapping[str, Array]:
+        """What it returned just as it stands."""
+        return self.outputs if self.whole is None or self.draws else self.whole.outputs
+
+    @property
     def inputs(self) -> dict[str, Array]:
         """What it was run on, by the names of its arguments."""
         return {op.name: self.values[i] for i, op in enumerate(self.graph.operations) if op.kind == INPUT}
 
 
-def run(label: str, model: Any, inputs: Any) -> Run:
-    """Run a live model once and keep everything.
+_DRAWN = ("rand", "normal", "bernoulli", "uniform", "dropout", "multinomial", "poisson", "exponential", "gamma")
+"""What the name of an operation that draws random numbers contains."""
+
+
+def draws(kind: str) -> bool:
+    """Whether an operation of this kind draws random numbers."""
+    word = kind.rpartition(".")[2].lower()
+    return any(part in word for part in _DRAWN)
+
+
+def run(label: str, model: Any, inputs: Any, how: How = How(), loss: Loss | None = None) -> Run:
+    """Run a live model once and keep everything; a second time, as it stands, where that is compiled.
 
     Args:
         label: `a` or `b`, for messages.
         inputs: arrays by argument, or in order.
+        loss: of what the model returns, in its framework; it is then what the model is taken to return.
 
     Raises:
         ParityError: it does not run on the inputs.
     """
     functions = live(model)
     given = inputs if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (np.asarray(inputs),)
+    pull = how.pull if how.grad else None
     try:
-        trace = functions.trace(model, given, values=True)
         state = functions.arrays_of(model)
+        trace = functions.trace(model, given, values=True, train=how.train, pull=pull, loss=loss, spool=Spool())
+        whole = None
+        if functions.compiled(model):
+            whole = functions.whole(model, given, train=how.train, pull=pull, loss=loss)
     except ConversionError as error:
         raise ParityError(f"compare: {label}: {error}") from error
-    found = port(framework_of(model)).info()
-    devices = [device.name for device in found.devices if device.available]
-    device = devices[0] if len(devices) == 1 else ""
-    info = SideInfo(found.name, found.framework, found.version, device, f"{type(model).__name__}'s own weights")
-    return Run(info, trace.graph, trace.values, state, trace.outputs)
+    return _of(model, trace, state, how, whole)
+
+
+_QUESTIONS = {question.port: question for question in (TORCH, MINDSPORE)}
+
+
+def _of(model: Any, trace: Trace, state: Mapping[str, Array], how: How, whole: Whole | None) -> Run:
+    asked = _QUESTIONS[framework_of(model)]
+    weights = f"{type(model).__name__}'s own weights"
+    info = SideInfo(asked.port, asked.title, version(asked), live(model).device_of(model), weights)
+    return Run(
+        info,
+        trace.graph,
+        trace.values,
+        state,
+        trace.outputs,
+        how,
+        Gradients(trace.gradients, trace.parameter_gradients),
+        trace.state_after,
+        trace.frozen,
+        trace.training,
+        whole,
+        trace.precision,
+    )

@@ -23,6 +23,7 @@ def compare_steps(
     b: Stepper | Callable[[], Stepper],
     batches: Iterable[Mapping[str, ArrayLike]],
     *,
+    pairs: Mapping[str, str] | None = None,
     draws: int = 4,
     seed: int = 0,
     progress: Callable[[int], None] = lambda step: None,
@@ -58,6 +59,7 @@ def compare_steps(
       `optimizer.momentum.<parameter>` of SGD, and numbers (`optimizer.lr`, `optimizer.step`). torch's and MindSpore's
       own words are understood. With it a mistake of the optimizer is told apart from one of the gradients.
     - `gradients() -> arrays` of the last step by parameter.
+    - a history of generated images in `state()`, `pool.<name>.images` and `pool.<name>.count`.
     - `load(state)`, which takes what `state()` returned: a side can then be restarted an ulp away, and mixed states be
       tried.
 
@@ -65,6 +67,7 @@ def compare_steps(
         a, b: steppers, or functions without arguments that return fresh ones. Tensors are paired by name, else as a
             conversion would.
         batches: mappings of arrays; they are kept, since a side is run again on them.
+        pairs: key of a's state -> key of b's, where it is known; these come before any other way of pairing.
         draws: how many times one side is restarted an ulp away; 0 for no envelope.
         seed: of these draws.
         progress: called with the number of each step that both sides have made.
@@ -73,14 +76,15 @@ def compare_steps(
         The verdict, the first divergence with its stage, findings, and a row for each step.
 
     Raises:
-        ParityError: a side is no stepper or returns something else than it must, or there are no batches.
+        ParityError: a side is no stepper or returns something else than it must, there are no batches, or `pairs` names
+            what a side has not.
     """
     began = time.perf_counter()
     sides = Side("a", a), Side("b", b)
     given = [checked_batch(batch, i) for i, batch in enumerate(batches, 1)]
     if not given:
         raise ParityError("compare_steps: batches has none: give at least one, and better five")
-    record = run_both(sides, given, progress)
+    record = run_both(sides, given, progress, pairs or {})
     hold(record, draws, seed)
     causes = diagnose(record)
     rows = [] if record.unequal_start else [_row(record, step) for step in range(1, len(given) + 1)]

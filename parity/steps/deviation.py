@@ -13,24 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinzoo.parity.measure import distances
-from twinzoo.parity.steps.state import State, is_buffer
+from twinzoo.parity.steps.state import State, is_buffer, is_pool
 
 Array = NDArray[Any]
 
-LOSS, PARAMETER, BUFFER = "loss", "parameter", "buffer"
+LOSS, PARAMETER, BUFFER, POOL = "loss", "parameter", "buffer", "pool"
 
 
 class Quantity(NamedTuple):
-    """What is judged: `kind` is loss, parameter, buffer, or the name of an optimizer's slot.
+    """What is judged: `kind` is loss, parameter, buffer, pool, or the name of an optimizer's slot.
 
-    A buffer is whatever no optimizer moves: running statistics, a history of images.
+    A buffer is whatever no optimizer moves, running statistics above all; a pool is a history of generated images.
     """
 
     kind: str
     name: str
 
     def __str__(self) -> str:
-        return self.name if self.kind in (PARAMETER, BUFFER) else f"{self.kind} {self.name}"
+        return self.name if self.kind in (PARAMETER, BUFFER, POOL) else f"{self.kind} {self.name}"
 
 
 class Apart(NamedTuple):
@@ -82,7 +82,8 @@ def _both(x: State, y: State) -> Iterator[tuple[Quantity, Array, Array]]:
     for key, ours in x.tensors.items():
         if key in y.tensors and ours.shape == y.tensors[key].shape:
             moved = key in trained if trained else not is_buffer(key)
-            yield Quantity(PARAMETER if moved else BUFFER, key), ours, y.tensors[key]
+            kind = POOL if is_pool(key) else PARAMETER if moved else BUFFER
+            yield Quantity(kind, key), ours, y.tensors[key]
     for slot, arrays in x.slots.items():
         for key, ours in arrays.items():
             if key in y.slots.get(slot, {}):

@@ -17,7 +17,7 @@ from twinzoo.parity.steps.deviation import BUFFER, LOSS, PARAMETER, Quantity
 from twinzoo.parity.steps.identify import Explained, Identifier
 from twinzoo.parity.steps.record import Record
 from twinzoo.parity.steps.stage_losses import losses_at, lost_losses, scaled_loss
-from twinzoo.parity.steps.stage_tensors import buffers_at, gradients_at
+from twinzoo.parity.steps.stage_tensors import buffers_at, gradients_at, pools_at
 from twinzoo.parity.steps.whole_run import not_itself, stated_settings, still_parameters
 
 
@@ -91,6 +91,9 @@ def _at(record: Record, step: int, explained: Mapping[str, Explained], known: li
     """
     ratios = record.ratios[step - 1]
     wrong = {quantity for quantity, ratio in ratios.items() if ratio > 1}
+    pools = pools_at(record, step, wrong)
+    if any(item.finding.cause == "nondeterminism" for item in pools):  # whatever is made of it follows
+        return pools
     counts = sizes(value.shape for value in record.batches[step - 1].values())
     found = losses_at(record, step, [q.name for q in ratios if q in wrong and q.kind == LOSS], counts)
     if any(item.finding.cause == "nondeterminism" for item in found):
@@ -111,6 +114,7 @@ def _at(record: Record, step: int, explained: Mapping[str, Explained], known: li
         backward = [item for item in backward if item.finding.cause == "grad-missing"]
     found += backward
     found += buffers_at(record, step, wrong)
+    found += pools if not lost else []
     if not found and not earlier and not still:
         found.append(_unexplained(record, step, wrong))
     return found

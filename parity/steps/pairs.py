@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twinzoo.converters.forms.values import Value
+from twinzoo.converters.forms.values import Value, kept
 from twinzoo.converters.inspect.pairing import paired
 from twinzoo.converters.sides import source_side
 from twinzoo.parity.findings import EXACT
 from twinzoo.parity.results import Finding
 from twinzoo.parity.steps.state import GRADIENT, State
+from twinzoo.zoo.errors import ParityError
 
 Array = NDArray[Any]
 
@@ -58,9 +59,20 @@ class Pairs:
         }
 
 
-def pair(a: State, b: State) -> Pairs:
-    """Pair the tensors of two states: the same keys, else as a conversion from b to a would."""
-    found = paired(source_side(b.tensors), source_side(a.tensors), contents=False)
+def pair(a: State, b: State, known: Mapping[str, str]) -> Pairs:
+    """Pair the tensors of two states: the same keys, else as a conversion from b to a would.
+
+    Args:
+        known: a's key -> b's key, of tensors that belong together whatever their names are.
+
+    Raises:
+        ParityError: one of them is not there, or holds another number of elements.
+    """
+    _check(a, b, known)
+    ours = {key: value for key, value in a.tensors.items() if key not in known}
+    theirs = {key: value for key, value in b.tensors.items() if key not in known.values()}
+    found = paired(source_side(theirs), source_side(ours), contents=False)
+    values = {key: kept(own, a.tensors[key].shape) for key, own in known.items()}
     alone = [
         *((key, "a", "b") for key in found.missing),
         *((key, "b", "a") for key in found.unused),
@@ -73,7 +85,17 @@ def pair(a: State, b: State) -> Pairs:
         names = f"{', '.join(tie.targets)} ~ {', '.join(tie.sources)}"
         evidence = f"not told apart by names, shapes or order: {tie.reason}"
         findings.append(Finding(names, "unexplained", evidence, "return the same names from state() on both sides"))
-    return Pairs({pair.key: pair.value for pair in found.pairs}, findings)
+    return Pairs(values | {pair.key: pair.value for pair in found.pairs}, findings)
+
+
+def _check(a: State, b: State, known: Mapping[str, str]) -> None:
+    for key, own in known.items():
+        for name, label, state in ((key, "a", a), (own, "b", b)):
+            if name not in state.tensors:
+                raise ParityError(f"compare_steps: pairs: {label} has no tensor {name!r} in its state()")
+        if a.tensors[key].size != b.tensors[own].size:
+            shapes = f"{a.tensors[key].shape} in a, {b.tensors[own].shape} in b"
+            raise ParityError(f"compare_steps: pairs: {key} ~ {own}: {shapes}: they cannot belong together")
 
 
 def _alone(key: str, has: str, lacks: str) -> Finding:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinzoo.parity.results import Finding
-from twinzoo.parity.steps.deviation import BUFFER, LOSS, PARAMETER, Apart, Quantity, losses_apart, states_apart
+from twinzoo.parity.steps.deviation import BUFFER, LOSS, PARAMETER, POOL, Apart, Quantity, losses_apart, states_apart
 from twinzoo.parity.steps.envelope import restarts
 from twinzoo.parity.steps.judge import BLIND, Judge
 from twinzoo.parity.steps.pairs import Pairs, different_starts, pair, unpaired_slots
@@ -72,11 +72,13 @@ class Record:
         return {quantity.name: limit for quantity, limit in self.allowed[step - 1].items() if quantity.kind == kind}
 
 
-def run_both(sides: tuple[Side, Side], batches: Batches, say: Callable[[int], None]) -> Record:
-    """Run both sides over all batches, and compare them after every step."""
+def run_both(
+    sides: tuple[Side, Side], batches: Batches, say: Callable[[int], None], known: Mapping[str, str]
+) -> Record:
+    """Run both sides over all batches, and compare them after every step; `known` are pairs of keys, a's first."""
     starts = (sides[0].raw(), sides[1].raw())
     a, b = (side.read(stepped=False) for side in sides)
-    pairs = pair(a, b)
+    pairs = pair(a, b, known)
     record = Record(sides, starts, pairs, batches)
     b = pairs.carried(b)
     origin = a
@@ -89,7 +91,7 @@ def run_both(sides: tuple[Side, Side], batches: Batches, say: Callable[[int], No
             losses.append(side.step(batch))
         a, own = sides[0].read(), sides[1].read()
         if index == 0 and a.tensors.keys() != origin.tensors.keys():  # some are only there once a batch was
-            pairs = record.pairs = pair(a, own)
+            pairs = record.pairs = pair(a, own, known)
         b = pairs.carried(own)
         if index == 0:
             record.first = (a, b)
@@ -163,10 +165,9 @@ def _own(quantity: Quantity, names: Mapping[str, str]) -> Quantity:
 
 
 def worst(ratios: Mapping[Quantity, float], group: str) -> tuple[float, str]:
-    """The largest ratio among `loss`, `parameter`, `buffer` or `optimizer` quantities, and whose it is."""
+    """The largest ratio among `loss`, `parameter`, `buffer` (pools too) or `optimizer` quantities, and whose it is."""
+    groups = {LOSS: LOSS, PARAMETER: PARAMETER, BUFFER: BUFFER, POOL: BUFFER}
     found = [
-        (ratio, str(quantity))
-        for quantity, ratio in ratios.items()
-        if (quantity.kind if quantity.kind in (LOSS, PARAMETER, BUFFER) else "optimizer") == group
+        (ratio, str(quantity)) for quantity, ratio in ratios.items() if groups.get(quantity.kind, "optimizer") == group
     ]
     return max(found, default=(float(np.nan), ""), key=lambda item: item[0])

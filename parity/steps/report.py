@@ -27,7 +27,7 @@ class Divergence:
 
     Attributes:
         step: from 1; 0 for the state before the first step.
-        stage: start, forward, loss, backward, optimizer, schedule or buffers, or several joined by ` or `.
+        stage: start, forward, pool, loss, backward, optimizer, schedule or buffers, or several joined by ` or `.
         name: the loss or tensor that shows it.
     """
 
@@ -50,7 +50,8 @@ class StepRow:
         low, high: what the losses may be within: the one of side a, less and more what is explained; empty where the
             step was not judged.
         ratios: the largest distance over what is explained, of `loss`, `parameter`, `buffer` and `optimizer`
-            quantities; above 1 rounding does not explain it; NaN where there are none, or none was judged.
+            quantities; histories of images count as buffers. Above 1 rounding does not explain it; NaN where there are
+            none, or none was judged.
         worst: whose ratio that is.
     """
 

@@ -1,4 +1,4 @@
-"""Gradients and buffers of the first step that differs: what explains them."""
+"""Gradients, buffers and histories of images of the first step that differs: what explains them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from twinzoo.parity.steps.causes.buffers import Moved, buffer_causes
 from twinzoo.parity.steps.causes.cause import Cause
 from twinzoo.parity.steps.causes.gradients import Gradient, gradient_causes
-from twinzoo.parity.steps.deviation import BUFFER, LOSS, PARAMETER, Quantity
+from twinzoo.parity.steps.causes.pools import Held, pool_causes
+from twinzoo.parity.steps.deviation import BUFFER, LOSS, PARAMETER, POOL, Quantity
 from twinzoo.parity.steps.identify import Explained
 from twinzoo.parity.steps.moments import gradients, has_moments
 from twinzoo.parity.steps.record import Record
@@ -73,3 +74,15 @@ def buffers_at(record: Record, step: int, wrong: set[Quantity]) -> list[Cause]:
     found = buffer_causes(step, off, rest, record.pairs.label)
     lost = any(quantity.kind == LOSS for quantity in wrong)
     return [item for item in found if not (lost and item.finding.cause == "unexplained")]
+
+
+def pools_at(record: Record, step: int, wrong: set[Quantity]) -> list[Cause]:
+    """What explains histories of images that differ."""
+    off = {}
+    for quantity in sorted(wrong):
+        if quantity.kind == POOL:
+            x, y = (recorder.values(quantity.name)[step] for recorder in record.tracks)
+            shape = record.pairs.values[quantity.name].shape
+            limit = record.allowed[step - 1][quantity]
+            off[quantity.name] = Held(x, y, shape[0] if shape else 1, limit)
+    return pool_causes(step, off, record.pairs.label)

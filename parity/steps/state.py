@@ -80,6 +80,11 @@ def is_buffer(key: str) -> bool:
     return ROLE_OF.get(word, word) in STATISTICS
 
 
+def is_pool(key: str) -> bool:
+    """Whether a key names a history of generated images, `pool.<name>.images`, or how full it is."""
+    return key.startswith("pool.")
+
+
 def read_state(arrays: Mapping[str, Array]) -> State:
     """Sort the arrays of a state by what their keys say."""
     entries = {key: Entry(value.shape, value.dtype) for key, value in arrays.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinzoo.parity.steps.deviation import roundoff
-from twinzoo.parity.steps.state import GRADIENT, NUMBERS, State, is_buffer
+from twinzoo.parity.steps.state import GRADIENT, NUMBERS, State, is_buffer, is_pool
 
 Array = NDArray[Any]
 
@@ -78,8 +78,8 @@ class Recorder:
                 self._slots.setdefault((slot, key), {})[at] = _sampled(value)
 
     def names(self) -> list[str]:
-        """All tensors that are no running statistics."""
-        return [key for key in self._values if not is_buffer(key)]
+        """All tensors that may be parameters: no running statistics, no history of images."""
+        return [key for key in self._values if not is_buffer(key) and not is_pool(key)]
 
     def values(self, key: str) -> Array:
         """(K + 1, n) of a tensor; zeros before it was there."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from twinzoo.parity.steps.causes.cause import Cause, cause
 from twinzoo.parity.steps.causes.replays import not_repeated
-from twinzoo.parity.steps.deviation import PARAMETER, Apart, Quantity, losses_apart
+from twinzoo.parity.steps.deviation import BUFFER, PARAMETER, POOL, Apart, Quantity, losses_apart
 from twinzoo.parity.steps.judge import BLIND, Judge, over
 from twinzoo.parity.steps.record import Record
+from twinzoo.parity.steps.state import is_pool
 from twinzoo.parity.steps.tracks import Recorder
+
+Array = NDArray[Any]
 
 _STILL = 2.0**-10
 """A move is one, and no rounding, where it is more than this share of the usual parameter's."""
@@ -43,19 +49,20 @@ def not_itself(record: Record) -> Cause | None:
     """Whether the side that was run again was itself again.
 
     In the first steps it is held to the bound without an envelope, since draws of a side that does not repeat itself
-    are no measure of it; after them to the envelope.
+    are no measure of it; after them to the envelope. All tensors are asked: one loss may agree by chance.
     """
     if record.rerun is None:
         return None
     index = 0 if record.anchor == "a" else 1
     losses, recorders = (record.losses[index], record.rerun[1]), (record.tracks[index], record.rerun[0])
+    pairs = _histories(record, *recorders)
     for step, limits in enumerate(record.allowed, 1):
         apart = losses_apart(losses[0][step - 1], losses[1][step - 1])
-        apart |= {Quantity(PARAMETER, key): _apart(*recorders, key, step) for key in record.paired_tracks()}
+        apart |= {quantity: _apart(quantity, *pair, step) for quantity, pair in pairs.items()}
         if step <= BLIND:
             ratios = Judge.without(apart, step)[0]
         else:
-            ratios = {quantity: over(found.distance, limits[quantity]) for quantity, found in apart.items()}
+            ratios = {q: over(found.distance, limits[q]) for q, found in apart.items() if q in limits}
         wrong = max(ratios, key=lambda quantity: ratios[quantity], default=None)
         if wrong is not None and ratios[wrong] > 1:
             values = f"{wrong} after step {step} is {apart[wrong].distance:.3g} away on average"
@@ -63,11 +70,25 @@ def not_itself(record: Record) -> Cause | None:
     return None
 
 
-def _apart(had: Recorder, rerun: Recorder, key: str, step: int) -> Apart:
-    """One parameter of two runs of one side."""
-    x, y = had.track(key), rerun.track(key).values[step]
-    size = float(np.abs(x.values[step] - x.values[0]).mean())
-    return Apart(float(np.abs(x.values[step] - y).mean()), size, x.unit * float(np.abs(y).mean()))
+def _histories(record: Record, had: Recorder, rerun: Recorder) -> dict[Quantity, tuple[Array, Array, float]]:
+    """(K + 1, n) of everything that was recorded of two runs of one side, and its unit roundoff."""
+    found: dict[Quantity, tuple[Array, Array, float]] = {}
+    trained = record.paired_tracks()
+    for key in record.pairs.values:
+        x, y = had.track(key), rerun.track(key)
+        kind = PARAMETER if key in trained else POOL if is_pool(key) else BUFFER
+        found[Quantity(kind, key)] = x.values, y.values, x.unit
+        for slot in x.slots.keys() & y.slots.keys():
+            found[Quantity(slot, key)] = x.slots[slot], y.slots[slot], x.unit
+    return found
+
+
+def _apart(quantity: Quantity, had: Array, rerun: Array, unit: float, step: int) -> Apart:
+    origin = had[0] if quantity.kind == PARAMETER else 0.0
+    magnitude = float(np.abs(rerun[step]).mean())
+    return Apart(
+        float(np.abs(had[step] - rerun[step]).mean()), float(np.abs(had[step] - origin).mean()), unit * magnitude
+    )
 
 
 def stated_settings(record: Record, known: list[Cause]) -> list[Cause]:

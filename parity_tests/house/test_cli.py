@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import twinzoo as tz
 from twinzoo.converters import files
 from twinzoo.zoo import registry
 from twinzoo.zoo.init import initial_state
@@ -27,8 +28,14 @@ def test_models_lists_everything() -> None:
     done = twinzoo("models")
     assert done.returncode == 0
     assert done.stderr == ""
-    registry.load()
-    assert {line.split()[0] for line in done.stdout.splitlines()[2:]} == registry.MODELS.keys() | registry.LOSSES.keys()
+    listed = [line.split()[0] for line in done.stdout.splitlines()[2:]]
+    assert sorted(listed) == sorted([*tz.models(), *tz.losses(), *tz.steps()])
+    assert "colorization_unet.report" in listed
+
+
+def test_models_are_filtered() -> None:
+    lines = twinzoo("models", "unet*").stdout.splitlines()[2:]
+    assert [line.split()[0] for line in lines] == tz.models("unet*")
 
 
 def test_show_prints_a_table_and_json() -> None:
@@ -49,6 +56,7 @@ def test_show_prints_a_table_and_json() -> None:
         (["check"], "give a NAME or --all"),
         (["check", "aodnet", "--ports", "torch"], "--ports torch: give two ports"),
         (["check", "aodnet", "--ports", "torch,jax"], "jax"),
+        (["check", "--all", "--all-layers"], "--all takes --ports and --seed alone"),
         (["export", "aodnet", "--port", "reference"], "the reference port writes no source"),
         (["convert", "a.pth", "b.pth", "--target", "nowhere:make"], "nowhere:make: ModuleNotFoundError"),
     ],

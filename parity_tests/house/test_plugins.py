@@ -29,7 +29,7 @@ model = port("example").build(tz.spec("example_net"))
 port("example").load(model, state)
 made = port("example").run(model, {"image": np.ones((1, 3, 4, 4), np.float32)})
 print(json.dumps({
-    "models": tz.models(), "losses": tz.losses(), "ports": [info.name for info in tz.ports()],
+    "models": tz.models(), "losses": tz.losses(), "steps": tz.steps(), "ports": [info.name for info in tz.ports()],
     "problems": [*registry.load(), *(info.problem for info in tz.ports()), *files.plugin_problems()],
     "corner": float(made["output"][0, 0, 0, 0]), "frameworks": [m for m in ("torch", "mindspore") if m in sys.modules],
 }))
@@ -52,11 +52,12 @@ def test_what_a_plugin_adds_works_and_what_is_broken_is_reported(environment: di
     found = json.loads(done.stdout)
     assert "example_net" in found["models"]
     assert "example_loss" in found["losses"]
+    assert {"example_step", "pix2pix"} <= set(found["steps"])
     assert "unet" in found["models"]
     assert {"example", "torch", "mindspore", "reference"} <= set(found["ports"])
     assert found["corner"] == pytest.approx(0.1 * 3 * 4)
     broken = [line for line in found["problems"] if "this plug-in is broken on purpose" in line]
-    assert len(broken) == 3
+    assert len(broken) == 4
     assert found["frameworks"] == []
 
 
@@ -65,7 +66,11 @@ def test_the_command_line_lists_plugins_and_reports_the_broken_one(environment: 
     models = subprocess.run([*command, "models"], capture_output=True, text=True, env=environment)
     assert models.returncode == 0
     assert "example_net" in models.stdout
+    assert "example_step" in models.stdout
     assert "broken on purpose" in models.stderr
+    shown = subprocess.run([*command, "show", "example_step,lr=0.5"], capture_output=True, text=True, env=environment)
+    assert "=> sgd updates net by loss" in shown.stdout
+    assert "momentum 0.0" in shown.stdout
     ports = subprocess.run([*command, "ports"], capture_output=True, text=True, env=environment)
     assert ports.returncode == 0
     assert "example" in ports.stdout

@@ -25,8 +25,10 @@ def blocks(language: str) -> list[str]:
 def test_its_model_is_drawn_and_its_twins_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("mindspore")
+    registry.load()
     monkeypatch.setattr(registry, "MODELS", dict(registry.MODELS))
-    monkeypatch.setattr(registry, "_TABLES", {"model": registry.MODELS, "loss": registry.LOSSES})
+    tables = {"model": registry.MODELS, "loss": registry.LOSSES, "step": registry.STEPS}
+    monkeypatch.setattr(registry, "_TABLES", tables)
     (block,) = [block for block in blocks("python") if '@model("tiny"' in block]
     exec(compile(block, "README.md", "exec"), {})
     image = np.linspace(-1, 1, 3 * 16 * 16, dtype=np.float32).reshape(1, 3, 16, 16)

@@ -110,7 +110,7 @@ def test_walks_of_a_convolution_cover_every_product_once(transposed: bool, kerne
     product = convolve_transposed if transposed else convolve
     out = product(x, weight, stride, padding, dilation, groups)
     ones = product(np.ones((1, channels, 11, 12)), np.ones_like(weight), stride, padding, dilation, groups)
-    how = products._Sliding(transposed, kernel, (out.shape[2], out.shape[3]), stride, padding, dilation)
+    how = products.Sliding(transposed, kernel, (out.shape[2], out.shape[3]), stride, padding, dilation)
     walks, own, count = products._walks(how, x, weight, groups)
     for walk in walks:
         np.testing.assert_allclose(walk.total, out, rtol=1e-12, atol=1e-12)

@@ -1,11 +1,16 @@
 """The numbers under the verdict, broken one at a time: ratio, place, NaN, infinity, overflow, cosine."""
 
 import math
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from twinzoo.parity.measure import difference, distances, judge
+from twinzoo.parity.measure import difference, distances, heat, judge, side_result
+from twinzoo.parity.results import SideResult
 
 F32 = np.float32
 ONE = np.ones(3)
@@ -86,3 +91,79 @@ def test_relative_error_without_a_magnitude() -> None:
     zeros = np.zeros(2)
     assert difference(np.zeros(2, F32), np.zeros(2, F32), zeros).relative == 0
     assert difference(np.ones(2, F32), np.zeros(2, F32), zeros).relative == math.inf
+
+
+def ulps(a: list[float], b: list[float], a_type: Any = F32, b_type: Any = F32) -> float:
+    x, y = np.array(a, a_type), np.array(b, b_type)
+    return difference(x, y, np.ones(x.shape)).max_ulp
+
+
+@pytest.mark.parametrize("value", [1.0, 1.5, -300.0, 1e-30, 1e-42, 0.0])
+@pytest.mark.parametrize("kind", [F32, np.float16, ml_dtypes.bfloat16])
+def test_the_next_number_is_an_ulp_away(value: float, kind: Any) -> None:
+    start = np.array([value], kind)
+    following = np.nextafter(start, np.array([1e4], kind))
+    assert difference(start, following, np.ones(1)).max_ulp in (0.5, 1.0)  # 0.5 where the other is a power of 2
+    assert ulps([1.0], [1 + 8 * float(np.spacing(kind(1)))], kind, kind) == 8
+
+
+def test_the_unit_is_that_of_the_coarser_type_and_of_float32_at_least() -> None:
+    assert ulps([1.0], [1 + 2.0**-23], np.float64, np.float64) == 1
+    assert ulps([1.0], [1 + 2.0**-23], F32, np.float64) == 1
+    assert ulps([1.0], [1 + 2.0**-10], np.float16, F32) == 1
+    assert ulps([5], [8], np.int64, np.int64) == 3
+
+
+def test_ulps_of_what_is_no_number() -> None:
+    assert ulps([math.nan, math.inf, 1.0], [math.nan, math.inf, 1.0]) == 0
+    assert ulps([math.nan, 1.0], [1.0, 1.0]) == math.inf
+    assert ulps([math.inf, 1.0], [-math.inf, 1.0]) == math.inf
+
+
+SIZES = st.tuples(st.integers(1, 2), st.integers(1, 20), st.integers(1, 40), st.integers(1, 40))
+
+
+@settings(deadline=None, max_examples=50)
+@given(size=SIZES, data=st.data())
+def test_heat_is_at_the_place_of_the_error(size: tuple[int, ...], data: st.DataObject) -> None:
+    place = tuple(data.draw(st.integers(0, length - 1)) for length in size)
+    ratios = np.full(size, 0.25)
+    ratios[place] = 1234.5
+    found = heat(ratios)
+    assert found is not None
+    grid = np.array(found.grid)
+    parts = tuple(min(16, length) for length in size[2:])
+    assert grid.shape == parts
+    assert [tuple(hit) for hit in np.argwhere(grid > 1)] == [
+        tuple(
+            max(part for part in range(count) if part * length // count <= index)
+            for count, length, index in zip(parts, size[2:], place[2:], strict=True)
+        )
+    ]
+    assert grid.max() == 1230
+    assert found.channels[0] == (place[1], 1230)
+    assert [share for _, share in found.channels[1:]] == [0.25] * (min(16, size[1]) - 1)
+
+
+def test_heat_of_other_shapes_is_along_the_last_axis() -> None:
+    ratios = np.zeros((3, 32))
+    ratios[1, 5] = 2
+    found = heat(ratios)
+    assert found is not None
+    assert found.grid == ((0, 0, 2, *[0] * 13),)
+    assert found.channels == ()
+    assert heat(np.float64(3.0) * np.ones(())) is None
+    assert heat(np.zeros((1, 2, 3, 3))) is None
+    assert heat(np.zeros((0, 2, 3, 3))) is None
+
+
+def test_a_side_has_the_judgement_the_drift_and_the_counts() -> None:
+    output = np.array([[1.0, math.nan, 2.0, math.inf, -math.inf]], F32)
+    judged = judge(output, np.ones((1, 5)), np.full((1, 5), 0.5))
+    side = side_result(judged, output, np.array([[1.0, 1, 1.5, 1, 1]]))
+    assert (side.ratio, side.drift, side.nans, side.infs) == (math.inf, math.inf, 1, 2)
+    assert (side.problem, side.index, side.heat) == (judged.problem, judged.index, heat(judged.ratios))
+    fine = judge(output[:, :1], np.ones((1, 1)), np.ones((1, 1)))
+    assert side_result(fine, output[:, :1], np.full((1, 1), 3.0), "dtype x", "x") == SideResult(
+        0.0, 0.0, (0, 0), 2.0, "dtype x", "x"
+    )

@@ -21,6 +21,11 @@ from twinzoo.zoo.errors import CheckpointError, ParityError  # noqa: E402
 IMAGE = np.random.default_rng(0).normal(size=(1, 3, 16, 16)).astype(np.float32)
 
 
+def last_of(outputs: Any) -> Any:
+    """The loss that the network returns last."""
+    return outputs[-1]
+
+
 def plain(report: Any, path: Path) -> Any:
     """A report without what changes from run to run."""
     report.to_json(path)
@@ -65,7 +70,7 @@ def test_what_is_no_record(tmp_path: Path) -> None:
     with pytest.raises(ParityError, match="not a record"):
         tz.compare(tmp_path / "w.safetensors", tmp_path / "w.safetensors")
     files.write(tmp_path / "v.safetensors", {"x": IMAGE}, {"twinzoo.record": '{"schema": 99}'})
-    with pytest.raises(ParityError, match="schema must be 1"):
+    with pytest.raises(ParityError, match="schema must be 2"):
         tz.compare(tmp_path / "v.safetensors", network())
     with pytest.raises(CheckpointError):
         tz.compare(tmp_path / "none.safetensors", network())
@@ -73,8 +78,28 @@ def test_what_is_no_record(tmp_path: Path) -> None:
         tz.record(network(), IMAGE, tmp_path / "a.npz")
     with pytest.raises(ParityError, match="must be an nn.Module"):
         tz.record(object(), IMAGE, tmp_path / "a.safetensors")
-    with pytest.raises(ParityError, match="grad is not there yet"):
-        tz.record(network(), IMAGE, tmp_path / "a.safetensors", grad=True)
+    tz.record(network(), IMAGE, tmp_path / "a.safetensors", grad=True)
+    with pytest.raises(ParityError, match="a was recorded in mode eval with gradients, and eval is asked for"):
+        tz.compare(tmp_path / "a.safetensors", network())
+    with pytest.raises(ParityError, match="a record cannot be trained"):
+        tz.compare(tmp_path / "a.safetensors", network(), steps=2)
+
+
+@pytest.mark.parametrize("how", [{"grad": True}, {"train": True}, {"grad": True, "train": True, "loss": last_of}])
+@pytest.mark.parametrize("choice", [{}, {"slope": 0.1}, {"momentum": 0.2}])
+def test_records_have_gradients_and_running_statistics(
+    how: dict[str, Any], choice: dict[str, Any], tmp_path: Path
+) -> None:
+    a = network()
+    b = twin_of(a, **choice)
+    paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for model, path in zip((a, b), paths, strict=True):
+        tz.record(model, IMAGE, path, **how)
+    live = plain(tz.compare(a, b, IMAGE, **how), tmp_path / "live.json")
+    assert plain(tz.compare(*paths, **how), tmp_path / "r.json") == live
+    assert live["ok"] is not bool(choice)
+    assert any(row["quantity"].startswith("gradient") for row in live["layers"]) is ("grad" in how)
+    assert any(row["quantity"].startswith("buffer") for row in live["layers"]) is ("train" in how)
 
 
 def test_the_command_line(tmp_path: Path) -> None:

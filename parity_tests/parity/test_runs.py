@@ -35,7 +35,9 @@ def test_equal_inputs_are_run_once(conv: Node) -> None:
 def test_a_bound_is_computed_once_and_only_where_asked(conv: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Array] = []
 
-    def counted(node: Node, params: Any, inputs: tuple[Array, ...], outputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    def counted(
+        node: Node, params: Any, inputs: tuple[Array, ...], outputs: tuple[Array, ...], **how: Any
+    ) -> tuple[Array, ...]:
         asked.append(inputs[0])
         return outputs
 

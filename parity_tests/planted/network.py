@@ -1,121 +1,97 @@
-"""A network with one of everything, written by hand for both frameworks, and the ways to get it wrong."""
+"""The network with one of everything, as somebody writes it in PyTorch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True)
-class Plan:
-    """Every choice that somebody could make differently."""
-
-    eps: float = 1e-5
-    momentum: float = 0.1
-    slope: float = 0.2
-    activation: str = "leaky_relu"
-    norm: str = "batch"
-    groups: int = 1
-    stride: int = 2
-    padding: int = 1
-    pad_mode: str = "reflect"
-    dilation: int = 1
-    pool: str = "avg"
-    ceil_mode: bool = False
-    include_pad: bool = True
-    resize: str = "bilinear"
-    align_corners: bool = False
-    approximate: str = "none"
-    order: tuple[int, int] = (0, 1)
-    swapped: bool = False
-    axis: int = 1
-    scale: float = 1.0
-    offset: float = 0.0
-    missing: bool = False
-    extra: bool = False
-    output_padding: int = 1
-    reduction: str = "mean"
+from parity_tests.planted.plan import Plan, State, fitting, weights
 
 
 class Network(nn.Module):
-    """A small encoder and decoder: (N, 3, 16, 16) -> (N, 2, 17, 17) and a vector."""
+    """A small encoder and decoder with its loss: (N, 3, 16, 16) -> (N, 2, 32, 32), two vectors (N, C), a number."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
         self.stem = nn.Conv2d(3, 8, 3)
         self.norm = self._norm(plan)
-        self.down = nn.Conv2d(8, 8, 3, plan.stride, plan.padding, plan.dilation, plan.groups)
+        self.down = nn.Conv2d(8, 8, 3, 2, plan.padding, plan.dilation)
         self.side = nn.Conv2d(8, 8, 1)
-        self.mixed = nn.Conv2d(16, 8, 3, padding=1)
+        self.mixed = nn.Conv2d(16, 8, 3, padding=1, bias=plan.mixed_bias)
+        self.refine = nn.Conv2d(8, 8, 3, padding=1)
         self.up = nn.ConvTranspose2d(8, 4, 3, 2, 1, plan.output_padding)
         self.head = nn.Conv2d(4, 2, 3, padding=1)
+        self.fine = nn.Conv2d(8, 8, plan.kernel, plan.strides[0], plan.kernel // 2, groups=plan.groups)
+        self.coarse = nn.Conv2d(8, 8, 3, plan.strides[1], padding=1)
+        self.loss = nn.BCEWithLogitsLoss(reduction=plan.loss)
 
     @staticmethod
     def _norm(plan: Plan) -> nn.Module:
         if plan.norm == "batch":
-            return nn.BatchNorm2d(8, plan.eps, plan.momentum)
-        return nn.GroupNorm(8 if plan.norm == "instance" else 2, 8, plan.eps)
+            return nn.BatchNorm2d(8, plan.eps, plan.momentum, plan.affine, not plan.batch_statistics)
+        return nn.GroupNorm(8 if plan.norm == "instance" else 2, 8, plan.eps, plan.affine)
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         plan = self.plan
-        x = self.norm(self.stem(F.pad(image, (1, 1, 1, 1), plan.pad_mode)))
-        x = self._activation(x)
+        x = self._activation(self.norm(self.stem(F.pad(image, (1, 1, 1, 1), plan.pad_mode))))
         y = F.gelu(self.down(x), approximate=plan.approximate)
         z = self.side(self._pool(x))
-        if not plan.missing:
-            z = torch.sigmoid(z)
-        if plan.extra:
-            z = z.abs() + 0.25
-        parts = [y - z if not plan.swapped else z - y, y * plan.scale + plan.offset if self._affine else y]
-        x = self.mixed(torch.cat([parts[i] for i in plan.order], plan.axis if plan.axis == 1 else 1))
-        x = torch.tanh(self.up(self._resize(x)))
-        pooled = x.mean((2, 3)) if plan.reduction == "mean" else x.amax((2, 3))
-        return self.head(x), torch.softmax(pooled, plan.axis)
+        z = z if plan.missing else torch.sigmoid(z)
+        z = torch.abs(z - 0.5) if plan.extra else z
+        parts = [z - y if plan.swapped else y - z, self._scaled(y)]
+        joined = self.mixed(torch.cat([parts[i] for i in plan.order], 1))
+        joined = F.dropout(joined, 0.5, plan.dropout)
+        changed = self.refine(F.relu(joined, inplace=plan.inplace))
+        up = self.up(self._resize((y if plan.wrong_skip else joined) + changed))
+        made = torch.tanh(up)
+        pooled = made.mean((2, 3)) if plan.reduction == "mean" else made.amax((2, 3))
+        spread = self._texture(x).var((2, 3), correction=plan.correction)
+        head = self.head(made)
+        loss = self.loss(head, torch.full_like(head, plan.label))
+        return torch.sigmoid(head) if plan.last else head, torch.softmax(pooled, plan.axis), spread, loss
 
-    @property
-    def _affine(self) -> bool:
-        return self.plan.scale != 1 or self.plan.offset != 0
-
-    def _activation(self, x: torch.Tensor) -> torch.Tensor:
+    def _activation(self, x: Tensor) -> Tensor:
         plan = self.plan
         return F.leaky_relu(x, plan.slope) if plan.activation == "leaky_relu" else getattr(F, plan.activation)(x)
 
-    def _pool(self, x: torch.Tensor) -> torch.Tensor:
-        plan = self.plan
-        if plan.pool == "max":
-            return F.max_pool2d(x, 3, 2, 1, ceil_mode=plan.ceil_mode)
-        return F.avg_pool2d(x, 3, 2, 1, plan.ceil_mode, plan.include_pad)
+    def _scaled(self, x: Tensor) -> Tensor:
+        x = x if self.plan.scale == 1 else x * self.plan.scale
+        return x if self.plan.offset == 0 else x + self.plan.offset
 
-    def _resize(self, x: torch.Tensor) -> torch.Tensor:
-        plan = self.plan
-        corners = None if plan.resize == "nearest" else plan.align_corners
-        return F.interpolate(x, scale_factor=2, mode=plan.resize, align_corners=corners)
+    def _pool(self, x: Tensor) -> Tensor:
+        if self.plan.pool == "max":
+            return F.max_pool2d(x, 3, 2, 1)
+        return F.avg_pool2d(x, 3, 2, 1, False, self.plan.include_pad)
+
+    def _resize(self, x: Tensor) -> Tensor:
+        corners = None if self.plan.resize == "nearest" else self.plan.align_corners
+        return F.interpolate(x, scale_factor=2, mode=self.plan.resize, align_corners=corners)
+
+    def _texture(self, x: Tensor) -> Tensor:
+        x = F.relu(self.fine(x))
+        if self.plan.asymmetric:
+            x = F.conv2d(F.pad(x, (0, 1, 0, 1)), self.coarse.weight, self.coarse.bias, self.plan.strides[1])
+        else:
+            x = self.coarse(x)
+        return F.max_pool2d(x, 3, 2, 0, ceil_mode=self.plan.ceil_mode)
 
 
-def network(seed: int = 0, **choices: Any) -> Network:
-    """A seeded network with weights and statistics that let every choice show."""
-    torch.manual_seed(seed)
-    made = Network(replace(Plan(), **choices)).eval()
-    with torch.no_grad():
-        for name, tensor in made.state_dict().items():
-            if name.endswith("running_var"):
-                tensor.uniform_(1e-3, 2e-3)
-            elif name.endswith("running_mean"):
-                tensor.uniform_(-0.05, 0.05)
-            elif name.startswith("norm."):
-                tensor.uniform_(0.5, 1.5) if tensor.dtype.is_floating_point else None
+def network(state: State | None = None, **choices: Any) -> Network:
+    """A network in eval mode with the tensors of a state (those of seed 0) that fit its choices."""
+    plan = replace(Plan(), **choices)
+    made = Network(plan).eval()
+    own = made.state_dict()
+    fits = fitting(weights(0) if state is None else state, plan)
+    found = made.load_state_dict({k: torch.tensor(v) for k, v in fits.items() if k in own}, strict=False)
+    assert set(found.missing_keys) <= {"norm.num_batches_tracked"}
     return made
 
 
 def twin_of(model: Network, **choices: Any) -> Network:
-    """The same weights in a network with other choices."""
-    twin = Network(replace(model.plan, **choices)).eval()
-    own = twin.state_dict()
-    state = {k: v for k, v in model.state_dict().items() if k in own and own[k].shape == v.shape}
-    twin.load_state_dict(state, strict=False)
-    return twin
+    """The same tensors in a network with other choices."""
+    return network({name: tensor.numpy() for name, tensor in model.state_dict().items()}, **choices)

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from twinzoo.ports.mindspore.port import MindSporePort
-from twinzoo.ports.mindspore.steps_adam import rate_and_eps, shares, update_of
-from twinzoo.ports.steps import Stepper, stepper
+from twinzoo.ports.mindspore.steps_optimizer import MindSporeOptimizer
+from twinzoo.ports.steps import Stepper, build, stepper
 from twinzoo.ports.steps.blocks import blocks
 from twinzoo.ports.steps.draws import draw_choices, draw_masks
 from twinzoo.ports.steps.stepper import Move
@@ -251,31 +251,46 @@ def test_draws_from_the_seed() -> None:
     assert (draw_choices(pool, 10_000, 0, 1) == choices[1]).all()
 
 
-@pytest.mark.parametrize("betas", [(0.5, 0.999), (0.9, 0.99)])
-def test_adam_is_pytorchs(betas: tuple[float, float], torch_port: TorchPort, mindspore_port: MindSporePort) -> None:
+SETTINGS: dict[str, dict[str, Any]] = {
+    "gan": {"betas": (0.5, 0.999)},
+    "adam": {"betas": (0.9, 0.99)},
+    "decayed": {"weight_decay": 0.1},
+    "sgd": {"kind": "sgd"},
+    "sgd decayed": {"kind": "sgd", "weight_decay": 0.1},
+    "momentum": {"kind": "sgd", "momentum": 0.9},
+    "momentum decayed": {"kind": "sgd", "momentum": 0.5, "weight_decay": 0.1},
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_optimizers_are_pytorchs(settings: str, torch_port: TorchPort, mindspore_port: MindSporePort) -> None:
     """Gradients from 1e-12 to 1: where eps counts and where it does not, it is within rounding of the same formula."""
     import mindspore as ms
     import torch
 
     random = np.random.default_rng(0)
-    optimizer = Optimizer("adam", ("net",), 1e-3, betas=betas)
+    given = SETTINGS[settings]
+    optimizer = Optimizer("optimizer", ("net",), 1e-3, **given)
     start = random.normal(0, 0.02, 25).astype(np.float32)
-    held = [
-        ms.Parameter(ms.Tensor(value), name=name) for name, value in (("w", start), ("m", start * 0), ("v", start * 0))
-    ]
-    update = update_of(optimizer, *(ms.ParameterTuple([parameter]) for parameter in held))
+    held = ms.Parameter(ms.Tensor(start), name="w")
+    ours = MindSporeOptimizer(optimizer, {"w": held})
     weight = torch.nn.Parameter(torch.from_numpy(start.copy()))
-    adam = torch.optim.Adam([weight], 1e-3, betas=betas)
+    kind: Any = torch.optim.SGD if optimizer.kind == "sgd" else torch.optim.Adam
+    theirs = kind([weight], lr=1e-3, **{name: value for name, value in given.items() if name != "kind"})
+    words = {"m": "exp_avg", "v": "exp_avg_sq", "momentum": "momentum_buffer"}
     for count in range(1, 6):
         gradient = (random.normal(1, 0.3, 25) * np.logspace(-12, 0, 25)).astype(np.float32)
         weight.grad = torch.from_numpy(gradient)
-        adam.step()
-        rate, eps = (ms.Tensor(number, ms.float32) for number in rate_and_eps(optimizer, Move(1e-3, count)))
-        update((ms.Tensor(gradient),), rate, eps)
-        assert held[0].asnumpy() == pytest.approx(weight.detach().numpy(), rel=1e-6, abs=3e-9)
-        for parameter, share, word in zip(held[1:], shares(optimizer), ("exp_avg", "exp_avg_sq"), strict=True):
-            expected = adam.state[weight][word].numpy()
-            assert parameter.asnumpy() / share == pytest.approx(expected, rel=2e-6, abs=1e-30), word
+        theirs.step()
+        numbers = (ms.Tensor(number, ms.float32) for number in ours.numbers(Move(1e-3, count)))
+        ours.update((ms.Tensor(gradient),), *numbers)
+        assert held.asnumpy() == pytest.approx(weight.detach().numpy(), rel=1e-6, abs=3e-9)
+        kept = {slot: value for slot, _, value in ours.slots()}
+        assert tuple(kept) == optimizer.slots
+        for slot, value in kept.items():
+            expected = theirs.state[weight][words[slot]].numpy()
+            cancels = optimizer.weight_decay and slot != "v"  # a decayed gradient is a sum of two signs
+            assert value == pytest.approx(expected, rel=2e-6, abs=1e-9 if cancels else 1e-30), slot
 
 
 def test_buffers_move_as_often_as_the_networks_run(port: str) -> None:
@@ -331,9 +346,13 @@ def test_what_is_not_trained_stays(port: str) -> None:
     assert not any(name.startswith("seen.") for name in made.gradients())
 
 
-def test_what_no_port_can_do() -> None:
-    with pytest.raises(PortError, match="port reference has no gradients"):
-        stepper("pix2pix", "reference")
+def test_what_no_port_can_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PortError, match="the reference runs in NumPy"):
+        stepper("pix2pix", "reference", device="cuda")
+    with monkeypatch.context() as patch:
+        patch.delitem(build._STEPPERS, "reference")  # as a plug-in's port is not in it
+        with pytest.raises(PortError, match="port reference cannot train: take torch, mindspore"):
+            stepper("pix2pix", "reference")
     with pytest.raises(SpecError, match="a step is drawn already"):
         stepper(training_step("pix2pix", **PIX2PIX), "torch", width=3)
     pytest.importorskip("torch")
@@ -342,21 +361,39 @@ def test_what_no_port_can_do() -> None:
         stepper(empty, "torch")
 
 
-def test_two_updates_through_one_block(torch_port: TorchPort, mindspore_port: MindSporePort) -> None:
-    """PyTorch keeps the graph for the second one; MindSpore says that it cannot."""
+def twice(*, losses: int) -> Step:
+    """Two networks in a row, each with an optimizer of its own, by the loss of both or by one loss each."""
     t = Step("twice")
     net, judge = t.network("net", spec("aodnet")), t.network("judge", spec("patchgan", width=2, layers=1))
-    optimizers = [t.optimizer(f"{role.name}_adam", role, lr=1e-3) for role in (judge, net)]
+    adam = t.optimizer("judge_adam", judge, lr=1e-3)
+    sgd = t.optimizer("net_sgd", net, lr=1e-3, kind="sgd", momentum=0.9)
     (judged,) = t.call("judged", judge, *t.call("made", net, t.input("image", channels=3)))
     loss = t.mean("loss", t.square("square", judged))
-    t.update(optimizers[1], loss)
-    t.update(optimizers[0], loss)
+    t.update(sgd, loss)
+    t.update(adam, loss if losses == 1 else t.affine("doubled", loss, scale=2.0))
     t.output(loss=loss)
-    made = stepper(t, "torch")
+    return t
+
+
+def test_two_optimizers_go_down_one_loss(mode: str) -> None:
+    """One gradient is pulled back for both, each of which gets its part."""
+    step = twice(losses=1)
+    a, b = (stepper(step, port) for port in ("torch", "mindspore"))
+    for batch in batches(step, 3, 2, 16):
+        assert b.step(batch) == pytest.approx(a.step(batch), rel=1e-6)
+    assert furthest(a.gradients(), b.gradients(), "") < 1e-5
+    assert all(np.abs(value).max() > 0 for value in b.gradients().values())
+    assert furthest(a.state(), b.state(), "net.", "judge.") < 1e-5
+    assert furthest(a.state(), b.state(), "optimizer.momentum.net", "optimizer.m.judge") < 1e-5
+
+
+def test_two_losses_through_one_block(torch_port: TorchPort, mindspore_port: MindSporePort) -> None:
+    """PyTorch keeps the graph for the second one; MindSpore says that it cannot."""
+    made = stepper(twice(losses=2), "torch")
     made.step({"image": np.ones((1, 3, 16, 16))})
     assert all(np.abs(value).max() > 0 for name, value in made.gradients().items() if name.startswith("judge"))
-    with pytest.raises(PortError, match="net_adam and judge_adam both go through made, judged"):
-        stepper(t, "mindspore")
+    with pytest.raises(PortError, match="net_sgd and judge_adam both go through judged, square, loss"):
+        stepper(twice(losses=2), "mindspore")
 
 
 def test_an_order_that_pynative_cannot_differentiate(mode: str) -> None:

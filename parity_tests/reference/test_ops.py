@@ -91,6 +91,7 @@ LAYERS: dict[str, Definition] = {
     "group_norm": lambda a, p, x: F.group_norm(x, a["groups"], p.get("weight"), p.get("bias"), a["eps"]),
     "layer_norm": lambda a, p, x: F.layer_norm(x, x.shape[-a["axes"] :], p.get("weight"), p.get("bias"), a["eps"]),
     "prelu": lambda a, p, x: F.prelu(x, p["weight"]),
+    "learned_scale": lambda a, p, x: x * p["weight"],
     "dropout": lambda a, p, x: x * p["mask"] / (1 - a["p"]) if "mask" in p else x,
 }
 
@@ -121,6 +122,7 @@ STRUCTURE: dict[str, Definition] = {
     "stack": lambda a, p, *x: torch.stack(x, a["axis"]),
     "slice": lambda a, p, x: x.movedim(a["axis"], 0)[a["start"] : a["stop"] : a["step"]].movedim(0, a["axis"]),
     "reshape": lambda a, p, x: x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(a["shape"])]),
+    "reshape_like": lambda a, p, x, like: x.view_as(like),
     "flatten": lambda a, p, x: torch.flatten(x, a["start"]),
     "transpose": lambda a, p, x: x.permute(a["order"]),
     "flip": lambda a, p, x: torch.flip(x, (a["axis"],)),

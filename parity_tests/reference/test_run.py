@@ -127,9 +127,6 @@ def test_port_trains_its_buffers_and_guards_its_state() -> None:
         PORT.load(model, {name: value for name, value in before.items() if name != "norm.weight"})
 
 
-def test_port_has_no_source_and_no_gradients() -> None:
-    model = PORT.build(_inner())
+def test_port_has_no_source() -> None:
     with pytest.raises(PortError, match="no source"):
         PORT.source(_inner())
-    with pytest.raises(PortError, match="no gradients"):
-        PORT.gradients(model, {}, {})

@@ -28,7 +28,7 @@ BAD_OPTIONS: list[tuple[str, dict[str, Any], str]] = [
     (
         "unet",
         {"colour": 1},
-        "unet: unknown option colour: takes in_channels, out_channels, width, depth, norm, dropout",
+        "unet: unknown option colour: takes in_channels, out_channels, width, depth, norm, dropout, dropout_placement",
     ),
     ("patchgan", {"layers": 0}, f"patchgan: layers=0: {_SIZES}"),
     ("patchgan", {"antialias": 1}, "patchgan: antialias=1: must be True or False"),

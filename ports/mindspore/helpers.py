@@ -14,6 +14,18 @@ class Standardize(nn.Cell):
         """x (N, C, ...) -> (N, C, ...)."""
         return (x - self.mean) / self.std
 ''',
+    "LearnedScale": '''
+class LearnedScale(nn.Cell):
+    """weight * x with one learned number, which starts at `start`."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.weight = Parameter(Tensor([start], ms.float32), name="weight")
+
+    def construct(self, x: Tensor) -> Tensor:
+        """x (...) -> (...)."""
+        return self.weight * x
+''',
     "LayerNorm": '''
 class LayerNorm(nn.Cell):
     """Normalisation over the dimensions from `axis` on, without gain and offset, which nn.LayerNorm always has."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from twinzoo.ports import cache
 from twinzoo.ports.mindspore.port import PORT
-from twinzoo.ports.mindspore.steps_adam import added, rate_and_eps, shares, update_of
+from twinzoo.ports.mindspore.steps_optimizer import MindSporeOptimizer
 from twinzoo.ports.mindspore.steps_source import check_order, trained_in, write_step
 from twinzoo.ports.port import Array, check_state
 from twinzoo.ports.source import write
@@ -24,9 +24,11 @@ from twinzoo.zoo.steps.step import Step
 class MindSporeStepper(Stepper):
     """A training step on the device, and in the mode, that MindSpore is set to."""
 
-    def __init__(self, spec: Step, seed: int) -> None:
+    def __init__(self, spec: Step, seed: int, device: str | None = None) -> None:
         import mindspore as ms
 
+        if device is not None:
+            raise PortError(f"device={device!r}: MindSpore trains where it is set to: call mindspore.set_device before")
         super().__init__(spec, seed)
         self._kinds = {
             f"{r}.{name}": kind for r in spec.networks for name, kind in parameter_ops(spec.roles[r].spec).items()
@@ -40,8 +42,10 @@ class MindSporeStepper(Stepper):
             self._parameters |= {f"{role}.{name}": own[key] for name, key in native.items()}
         cut = self._blocks = blocks(spec)
         cells = [_cell(block, networks) for block in cut]  # which puts the role before the names of its parameters
-        self._averages: dict[str, tuple[Any, Any]] = {}
-        updates = {name: self._optimizer(name) for name in spec.optimizers}
+        self._optimizers = {
+            name: MindSporeOptimizer(o, {own: self._parameters[own] for own in self.trained[name]})
+            for name, o in spec.optimizers.items()
+        }
         trained = {
             role: [name for own in self.trained.values() for name in own if name.partition(".")[0] == role]
             for role in networks
@@ -51,20 +55,10 @@ class MindSporeStepper(Stepper):
         ]
         text = write_step(spec, cut, {role: len(names) for role, names in trained.items()})
         made = cache.module_of(PORT.name, f"{spec.name}_step", Spec(spec.name), text).make
-        self._plain = made(
-            cells, list(map(ms.ParameterTuple, weights)), [updates[u.optimizer] for u in spec.updates], added
-        )
+        updates = [self._optimizers[update.optimizer].update for update in spec.updates]
+        self._plain = made(cells, list(map(ms.ParameterTuple, weights)), updates, _added)
         self._compiled = ms.jit(self._plain)
         self._gradients: list[Any] = []
-
-    def _optimizer(self, name: str) -> Any:
-        """The update of an optimizer, with averages of zeros."""
-        import mindspore as ms
-
-        moved = ms.ParameterTuple([self._parameters[own] for own in self.trained[name]])
-        m, v = (_zeros_like(moved, average) for average in ("m", "v"))
-        self._averages |= dict(zip(self.trained[name], zip(m, v, strict=True), strict=True))
-        return update_of(self.spec.optimizers[name], moved, m, v)
 
     def _advance(self, fed: Mapping[str, Any], moves: list[Move]) -> dict[str, Any]:
         import mindspore as ms
@@ -72,15 +66,15 @@ class MindSporeStepper(Stepper):
         spec = self.spec
         given = [_tensor(fed[name]) for name in (*spec.inputs, *spec.draws)]
         for update, move in zip(spec.updates, moves, strict=True):
-            numbers = rate_and_eps(spec.optimizers[update.optimizer], move)
+            numbers = self._optimizers[update.optimizer].numbers(move)
             given += [ms.Tensor(number, ms.float32) for number in numbers]
         graph = ms.get_context("mode") == ms.GRAPH_MODE
         if not graph:
             check_order(spec, self._blocks)
         run = self._compiled if graph else self._plain
-        losses, images, self._gradients = run(*given)
+        losses, left, self._gradients = run(*given)
         made = {value.ref: loss for value, loss in zip(spec.outputs.values(), losses, strict=True)}
-        return made | {pool.next.ref: stored for pool, stored in zip(spec.pools.values(), images, strict=True)}
+        return made | {value.ref: kept for value, kept in zip(spec.left, left, strict=True)}
 
     def networks_state(self) -> dict[str, Array]:
         """Parameters and buffers of every network, by `role.node.parameter`, as copies."""
@@ -102,23 +96,18 @@ class MindSporeStepper(Stepper):
             for name, value in zip(names, used.get(optimizer, ()), strict=False)
         }
 
-    def _moments(self) -> dict[str, Array]:
+    def _slots(self) -> dict[str, Array]:
         return {
-            f"optimizer.{average}.{name}": self._spec_layout(name, self._averages[name][place]) / share
-            for place, average, name, share in self._shares()
+            f"optimizer.{slot}.{name}": from_native(PORT.name, *self._kinds[name], value)
+            for optimizer in self._optimizers.values()
+            for slot, name, value in optimizer.slots()
         }
 
-    def _load_moments(self, moments: Mapping[str, Array]) -> None:
-        for place, average, name, share in self._shares():
-            self._set(self._averages[name][place], name, moments[f"optimizer.{average}.{name}"] * share)
-
-    def _shares(self) -> Iterator[tuple[int, str, str, np.float32]]:
-        """Every average, by its place, letter and parameter, with what the kernel makes of it."""
-        for place, average in enumerate(("m", "v")):
-            for optimizer, names in self.trained.items():
-                share = np.float32(shares(self.spec.optimizers[optimizer])[place])
-                for name in names:
-                    yield place, average, name, share
+    def _load_slots(self, slots: Mapping[str, Array]) -> None:
+        for optimizer in self._optimizers.values():
+            for slot, name, _ in optimizer.slots():
+                value = np.asarray(slots[f"optimizer.{slot}.{name}"])
+                optimizer.set_slot(slot, name, to_native(PORT.name, *self._kinds[name], value))
 
     def _load_networks(self, states: Mapping[str, Mapping[str, Array]]) -> None:
         for role, state in states.items():
@@ -144,11 +133,12 @@ def _cell(block: Block, networks: Mapping[str, Any]) -> Any:
     return getattr(cache.module_of(PORT.name, name, block.spec, text), name)(**own)
 
 
-def _zeros_like(parameters: Any, average: str) -> Any:
-    import mindspore as ms
-    from mindspore import ops
-
-    return ms.ParameterTuple([ms.Parameter(ops.zeros_like(p), name=f"{average}.{p.name}") for p in parameters])
+def _added(ones: Sequence[Any], others: Sequence[Any]) -> tuple[Any, ...]:
+    """The gradients of two blocks added, parameter by parameter; it is compiled with the step."""
+    made: tuple[Any, ...] = ()
+    for i in range(len(ones)):
+        made = made + (ones[i] + others[i],)
+    return made
 
 
 def _tensor(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """A training step as the MindSpore code that a person would have written: one function, which compiles as one graph.
 
-Each block runs forward once through `ms.vjp`; every update pulls its loss back through the blocks that it goes through.
+Each block runs forward once through `ms.vjp`; every loss is pulled back once through the blocks between it and what
+it trains, for all updates that go down it there.
 Walking over a list of blocks would be shorter, but MindSpore compiles no gradient of functions in a loop.
 """
 
@@ -30,21 +31,21 @@ def write_step(step: Step, blocks: Sequence[Block], sizes: dict[str, int]) -> st
     """The source of a module whose `make(blocks, weights, updates, added)` returns the step as a function.
 
     The function takes the step's inputs and draws, then `lr` and `eps` of each update, and returns the reported losses,
-    the pools' next images, and the gradients that each update used.
+    what the next step rests on, and the gradients that each update used.
 
     Args:
         sizes: how many trained parameters each network has.
 
     Raises:
-        PortError: two updates go through one block, for which PyNative would run it forward again.
+        PortError: two losses go through one block, for which PyNative would run it forward again.
     """
     for block in blocks:
-        through = [u.optimizer for u in step.updates if step.path(u) & set(block.spec.nodes)]
-        if len(through) > 1:
-            nodes = ", ".join(block.spec.nodes)
+        through = [u for u in step.updates if step.path(u) & set(block.spec.nodes)]
+        if len({(u.loss.ref, u.after) for u in through}) > 1:
+            nodes, optimizers = ", ".join(block.spec.nodes), " and ".join(u.optimizer for u in through)
             raise PortError(
-                f"{step.name}: {' and '.join(through)} both go through {nodes}: MindSpore pulls a gradient back once: "
-                "train these networks by one optimizer, or call them again"
+                f"{step.name}: {optimizers} both go through {nodes}: MindSpore pulls a gradient back once: "
+                "train these networks by one loss, or call them again"
             )
     return "\n".join([*_head(step, blocks), *_Body(step, blocks, sizes).lines(), "", "    return step", ""])
 
@@ -59,15 +60,25 @@ def check_order(step: Step, blocks: Sequence[Block]) -> None:
     for block in blocks:
         if any(step.path(update) & set(block.spec.nodes) for update in step.updates):
             waiting.append(block)
-        for update in block.updates:
-            path = step.path(update)
+        for updates in _by_loss(block):
+            path = _path(step, updates)
             for through in [b for b in reversed(waiting) if path & set(b.spec.nodes)]:
                 if waiting.pop() is not through:
                     nodes = ", ".join(through.spec.nodes)
                     raise PortError(
-                        f"{step.name}: {update.optimizer} goes through {nodes} while later nodes wait for theirs: "
+                        f"{step.name}: {updates[0].optimizer} goes through {nodes} while later nodes wait for theirs: "
                         "set MindSpore to graph mode, or draw those nodes after this update"
                     )
+
+
+def _by_loss(block: Block) -> list[list[Update]]:
+    """The updates after a block, those of one loss together: one gradient is pulled back for all of them."""
+    losses = dict.fromkeys(update.loss.ref for update in block.updates)
+    return [[update for update in block.updates if update.loss.ref == loss] for loss in losses]
+
+
+def _path(step: Step, updates: Sequence[Update]) -> set[str]:
+    return set().union(*(step.path(update) for update in updates))
 
 
 def _head(step: Step, blocks: Sequence[Block]) -> list[str]:
@@ -108,19 +119,17 @@ class _Body:
     def lines(self) -> list[str]:
         """Blocks and updates in order, then what is returned."""
         made: list[str] = []
-        number = 0
         for i, block in enumerate(self._blocks):
             made += self._forward(i, block)
-            for update in block.updates:
-                number += 1
-                made += self._update(number, update, i)
+            for updates in _by_loss(block):
+                made += self._updates(updates, i)
         step = self._step
         losses = [self._names[value.ref] for value in step.outputs.values()]
-        pools = [self._names[pool.next.ref] for pool in step.pools.values()]
-        gradients = [f"_used{k}" for k in range(1, number + 1)]
+        left = [self._names[value.ref] for value in step.left]
+        gradients = [f"_used{k}" for k in range(1, len(step.updates) + 1)]
         made += fit(8, f"_losses = [{', '.join(losses)}]")
-        made += fit(8, f"_pools = [{', '.join(pools)}]")
-        return [*made, f"        return _losses, _pools, [{', '.join(gradients)}]"]
+        made += fit(8, f"_left = [{', '.join(left)}]")
+        return [*made, f"        return _losses, _left, [{', '.join(gradients)}]"]
 
     def _forward(self, i: int, block: Block) -> list[str]:
         given = [self._given(ref) for ref in block.given]
@@ -139,11 +148,14 @@ class _Body:
     def _differentiated(self, block: Block) -> bool:
         return any(self._step.path(update) & set(block.spec.nodes) for update in self._step.updates)
 
-    def _update(self, number: int, update: Update, last: int) -> list[str]:
-        """Pull the loss back, block by block, to the weights that the update moves."""
-        path = self._step.path(update)
-        cotangents = {update.loss.ref: f"ops.ones_like({self._names[update.loss.ref]})"}
-        gradients: dict[str, list[str]] = {role: [] for role in self._step.optimizers[update.optimizer].trains}
+    def _updates(self, updates: Sequence[Update], last: int) -> list[str]:
+        """Pull a loss back, block by block, to the weights that its updates move, and make these."""
+        path, loss = _path(self._step, updates), updates[0].loss.ref
+        number = self._step.updates.index(updates[0]) + 1
+        cotangents = {loss: f"ops.ones_like({self._names[loss]})"}
+        gradients: dict[str, list[str]] = {
+            role: [] for update in updates for role in self._step.optimizers[update.optimizer].trains
+        }
         lines = []
         for i in range(last, -1, -1):
             block = self._blocks[i]
@@ -163,8 +175,11 @@ class _Body:
                 end = start + self._sizes[role]
                 gradients[role].append(f"{own}[{start}:{end}]" if len(roles) > 1 else own)
                 start = end
-        parts = [_summed(found) for found in gradients.values()]
-        return lines + fit(8, f"_used{number} = _update{number}({' + '.join(parts)}, _lr{number}, _eps{number})")
+        for update in updates:
+            k = self._step.updates.index(update) + 1
+            parts = [_summed(gradients[role]) for role in self._step.optimizers[update.optimizer].trains]
+            lines += fit(8, f"_used{k} = _update{k}({' + '.join(parts)}, _lr{k}, _eps{k})")
+        return lines
 
 
 def _summed(found: Sequence[str]) -> str:

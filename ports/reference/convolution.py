@@ -1,4 +1,4 @@
-"""Sliding products: cross-correlation and its adjoint, through one matrix product per image and strip of rows."""
+"""Sliding products: cross-correlation, its adjoint, and its gradient by the weight, through products of matrices."""
 
 from __future__ import annotations
 
@@ -86,3 +86,18 @@ def _scatter(out: Array, products: Array, first: int, stride: _PAIR, dilation: _
             top, left = i * dilation[0] + first * stride[0], j * dilation[1]
             bottom, right = top + (rows - 1) * stride[0] + 1, left + (width - 1) * stride[1] + 1
             out[:, top : bottom : stride[0], left : right : stride[1]] += products[:, i, j]
+
+
+def correlate(
+    gradient: Array, x: Array, kernel: _PAIR, stride: _PAIR, padding: _PAIR, dilation: _PAIR, groups: int
+) -> Array:
+    """The gradient of `convolve` by its weight: gradient (N, O, H', W'), x (N, C, H, W) -> (O, C/groups, kh, kw)."""
+    n, o, height, width = gradient.shape
+    c, per_pixel = x.shape[1], x.shape[1] * kernel[0] * kernel[1]
+    views = windows(padded(x, padding), kernel, stride, dilation)[:, :, :height, :width]
+    made = np.zeros((groups, o // groups, per_pixel // groups), x.dtype)
+    for rows in strips(height, n * width * per_pixel):
+        columns = views[:, :, rows].transpose(1, 4, 5, 0, 2, 3).reshape(*made.shape[::2], -1)
+        pixels = gradient[:, :, rows].swapaxes(0, 1).reshape(*made.shape[:2], -1)
+        made += pixels @ columns.swapaxes(1, 2)
+    return made.reshape(o, c // groups, *kernel)

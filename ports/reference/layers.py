@@ -110,5 +110,6 @@ RULES: dict[str, Rule] = {
     "group_norm": _group_norm,
     "layer_norm": _layer_norm,
     "prelu": _prelu,
+    "learned_scale": lambda a, p, x: p["weight"] * x,
     "dropout": _dropout,
 }

@@ -1,4 +1,4 @@
-"""The reference as a port: arrays in, float64 arrays out; no source and no gradients."""
+"""The reference as a port: arrays in, float64 arrays out; no source."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from twinzoo.ports.native import check_cotangents
 from twinzoo.ports.port import Device, PortInfo, check_state
 from twinzoo.ports.reference.evaluate import trace
+from twinzoo.ports.reference.gradients import gradients
 from twinzoo.ports.reference.rule import Array
 from twinzoo.zoo.errors import PortError
 from twinzoo.zoo.spec import Param, Spec
@@ -65,10 +67,30 @@ class ReferencePort:
         return {name: done.values[value.ref] for name, value in model.spec.outputs.items()}
 
     def gradients(
-        self, model: Any, inputs: Mapping[str, Array], cotangents: Mapping[str, Array], *, train: bool = False
+        self,
+        model: ReferenceModel,
+        inputs: Mapping[str, Array],
+        cotangents: Mapping[str, Array],
+        *,
+        train: bool = False,
     ) -> dict[str, Array]:
-        """Always raises PortError."""
-        raise PortError("the reference port has no gradients")
+        """The gradients of sum(output * cotangent) in float64, for each floating-point input and trained parameter.
+
+        An output without a cotangent counts nothing; what has no influence has a gradient of zeros.
+
+        Raises:
+            SpecError: an input is missing, unknown or of the wrong shape.
+            PortError: a cotangent is none of the outputs, or of another shape.
+        """
+        spec, done = model.spec, trace(model.spec, model.state, inputs, train=train)
+        outputs = {name: value for name, value in spec.outputs.items() if value.dtype == "float"}
+        check_cotangents(spec, cotangents, {name: done.values[value.ref].shape for name, value in outputs.items()})
+        by_value, by_tensor = gradients(spec, done, inputs, cotangents, train=train)
+        model.state = done.state
+        wanted = {name: done.values[name] for name, item in spec.inputs.items() if item.value.dtype == "float"}
+        wanted |= {name: done.state[name] for name, param in spec.params.items() if not param.buffer}
+        found = by_value | by_tensor
+        return {name: np.array(found.get(name, np.zeros(value.shape))) for name, value in wanted.items()}
 
 
 PORT = ReferencePort()

@@ -22,6 +22,7 @@ RULES: dict[str, Rule] = {
     "stack": lambda a, p, *x: np.stack(x, a["axis"]),
     "slice": _slice,
     "reshape": _reshape,
+    "reshape_like": lambda a, p, x, like: x.reshape(like.shape),
     "flatten": lambda a, p, x: x.reshape(*x.shape[: a["start"]], -1),
     "transpose": lambda a, p, x: x.transpose(a["order"]),
     "flip": lambda a, p, x: np.flip(x, a["axis"]),

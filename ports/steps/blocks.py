@@ -65,7 +65,7 @@ def _block(step: Step, number: int, run: Sequence[Node], later: Sequence[Node], 
         if node.op == "call":
             spec.roles[node.attrs["role"]] = step.roles[node.attrs["role"]]
     wanted = {value.ref for node in later for value in node.inputs} | {u.loss.ref for u in step.updates}
-    wanted |= {value.ref for value in step.outputs.values()} | {pool.next.ref for pool in step.pools.values()}
+    wanted |= {value.ref for value in step.outputs.values()} | {value.ref for value in step.left}
     spec.outputs = {_name(v): v for node in run for v in node.outputs if v.ref in wanted}
     return Block(spec, tuple(given), tuple(value.ref for value in spec.outputs.values()), updates)
 

@@ -11,7 +11,7 @@ from twinzoo.ports.port import Array
 from twinzoo.zoo.errors import SpecError
 from twinzoo.zoo.spec import Spec
 from twinzoo.zoo.spec.dims import concrete
-from twinzoo.zoo.steps.step import Pool, Step
+from twinzoo.zoo.steps.step import Carried, Pool, Step
 
 
 def _generator(seed: int, done: int, name: str) -> np.random.Generator:
@@ -50,6 +50,17 @@ def draw_choices(pool: Pool, count: int, seed: int, done: int) -> Array:
     generator = _generator(seed, done, pool.choices)
     slots = generator.integers(0, pool.size, count)
     return np.where(generator.random(count) > 0.5, slots, -1)
+
+
+def draw_start(carried: Carried, seed: int) -> Array:
+    """What is carried into the first step, float64."""
+    shape = concrete(carried.next.shape, {})
+    random = _generator(seed, 0, carried.name).random(shape)
+    if carried.start == "zeros":
+        return np.zeros(shape)
+    if carried.start == "shares":
+        return np.asarray(random / random.sum(-1, keepdims=True))
+    return np.asarray((random - 0.5) / np.linalg.norm(random - 0.5, axis=-1, keepdims=True))
 
 
 def enter(pool: Pool, filled: int, choices: Sequence[int]) -> tuple[list[int], list[int], int]:

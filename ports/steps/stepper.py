@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from twinzoo.ports.port import Array
-from twinzoo.ports.steps.draws import draw_choices, draw_masks, enter
+from twinzoo.ports.steps.draws import draw_choices, draw_masks, draw_start, enter
 from twinzoo.zoo.errors import PortError, SpecError
 from twinzoo.zoo.init import initial_state
 from twinzoo.zoo.spec.dims import concrete, symbols_of
@@ -32,7 +32,10 @@ class Stepper(ABC):
     Attributes:
         spec: the training step.
         trained: the parameters of each optimizer, by `role.node.parameter`.
+        dtype: what inputs and draws are fed in.
     """
+
+    dtype: type[np.floating[Any]] = np.float32
 
     def __init__(self, spec: Step, seed: int) -> None:
         if not spec.updates:
@@ -46,6 +49,9 @@ class Stepper(ABC):
         self._counts = dict.fromkeys(spec.optimizers, 0)
         self._filled = dict.fromkeys(spec.pools, 0)
         self._images: dict[str, Any] = {}
+        self._carried: dict[str, Any] = {
+            name: draw_start(item, seed).astype(self.dtype) for name, item in spec.carried.items()
+        }
 
     def step(self, batch: Mapping[str, Array]) -> dict[str, float]:
         """Train on one batch.
@@ -70,19 +76,21 @@ class Stepper(ABC):
         values = self._advance(fed, moves)
         self._counts, self._filled = counts, filled
         self._images = {name: values[pool.next.ref] for name, pool in self.spec.pools.items()}
+        self._carried = {name: values[item.next.ref] for name, item in self.spec.carried.items()}
         return {name: float(self._array(values[value.ref])) for name, value in self.spec.outputs.items()}
 
     def state(self) -> dict[str, Array]:
         """Everything that the next step rests on, as copies.
 
-        Parameters and buffers by `role.node.parameter`; `optimizer.m.` and `optimizer.v.` with the name of a parameter;
-        `optimizer.step` and `optimizer.lr`, updates made and the rate of the next, with `.<parameter>` where there are
-        several optimizers; `pool.<name>.images`, once a batch gave their size, and `pool.<name>.count`.
+        Parameters and buffers by `role.node.parameter`; `optimizer.m.` and `optimizer.v.` (Adam's) or
+        `optimizer.momentum.` (SGD's) with the name of a parameter; `optimizer.step` and `optimizer.lr`, updates made
+        and the rate of the next, with `.<parameter>` where there are several optimizers; `pool.<name>.images`, once a
+        batch gave their size, and `pool.<name>.count`; `carried.<name>`.
         """
-        made = self.networks_state() | self._moments() | self._numbers()
+        made = self.networks_state() | self._slots() | self._numbers()
         made |= {f"pool.{name}.images": self._array(images).copy() for name, images in self._images.items()}
         made |= {f"pool.{name}.count": np.array(count) for name, count in self._filled.items()}
-        return made
+        return made | {f"carried.{name}": self._array(value).copy() for name, value in self._carried.items()}
 
     def _numbers(self) -> dict[str, Array]:
         """The optimizers' counts and rates: alone where there is one optimizer, else for each parameter."""
@@ -105,10 +113,11 @@ class Stepper(ABC):
         for optimizer, names in self.trained.items():
             end = "" if len(self._counts) == 1 else f".{names[0]}"
             self._counts[optimizer] = int(state[f"optimizer.step{end}"])
-        self._load_moments({name: state[name] for name in self._moments()})
+        self._load_slots({name: state[name] for name in self._slots()})
         self._filled = filled
+        self._carried = {name: np.array(state[f"carried.{name}"], self.dtype) for name in self._carried}
         images = {name: state.get(f"pool.{name}.images") for name in self.spec.pools}
-        self._images = {name: np.array(held, np.float32) for name, held in images.items() if held is not None}
+        self._images = {name: np.array(held, self.dtype) for name, held in images.items() if held is not None}
 
     def _check(self, state: Mapping[str, Array]) -> dict[str, int]:
         """Hold a state against the names and shapes of this one; returns how full its pools are."""
@@ -157,16 +166,16 @@ class Stepper(ABC):
         """Run the step: inputs and draws by name, and the numbers of each update -> native values by reference."""
 
     @abstractmethod
-    def _moments(self) -> dict[str, Array]:
-        """Adam's averages by `optimizer.m.<parameter>` and `optimizer.v.<parameter>`."""
+    def _slots(self) -> dict[str, Array]:
+        """What the optimizers keep, by `optimizer.<slot>.<parameter>`, as copies."""
 
     @abstractmethod
     def _load_networks(self, states: Mapping[str, Mapping[str, Array]]) -> None:
         """Set networks, given by role, or nothing where one does not fit."""
 
     @abstractmethod
-    def _load_moments(self, moments: Mapping[str, Array]) -> None:
-        """Set what `_moments` gives; the counts are set already."""
+    def _load_slots(self, slots: Mapping[str, Array]) -> None:
+        """Set what `_slots` gives; the counts are set already."""
 
     @abstractmethod
     def _array(self, value: Any) -> Array:
@@ -186,7 +195,9 @@ class Stepper(ABC):
             raise SpecError(f"{spec.name}: a batch has {', '.join(spec.batch)}{also}; got {', '.join(batch)}")
         arrays = {name: np.asarray(batch[name]) for name in spec.batch}
         sizes = self._sizes(arrays)
-        fed: dict[str, Any] = {name: array.astype(np.float32) for name, array in arrays.items()}
+        kinds = {name: np.int64 if spec.inputs[name].value.dtype == "int" else self.dtype for name in arrays}
+        fed: dict[str, Any] = {name: array.astype(kinds[name]) for name, array in arrays.items()}
+        fed |= {item.stored: self._carried[name] for name, item in spec.carried.items()}
         filled = dict(self._filled)
         for name, pool in spec.pools.items():
             count = concrete(spec.nodes[name].outputs[0].shape, sizes)[0]
@@ -195,12 +206,12 @@ class Stepper(ABC):
             if len(choices) != count or not all(-1 <= choice < pool.size for choice in choices):
                 raise SpecError(f"{spec.name}: {pool.choices}: must be {count} integers in [-1, {pool.size})")
             picks, keeps, filled[name] = enter(pool, filled[name], choices)
-            empty = np.zeros(concrete(spec.inputs[pool.stored].value.shape, sizes), np.float32)
+            empty = np.zeros(concrete(spec.inputs[pool.stored].value.shape, sizes), self.dtype)
             fed[pool.stored] = self._images.get(name, empty)
             fed |= {pool.picks: np.array(picks), pool.keeps: np.array(keeps)}
         spec.sizes_of({name: tuple(value.shape) for name, value in fed.items()})
         for name, mask in draw_masks(spec, sizes, self._seed, self._done).items():
-            fed[name] = np.asarray(batch.get(name, mask), np.float32)
+            fed[name] = np.asarray(batch.get(name, mask), self.dtype)
             if fed[name].shape != mask.shape:
                 raise SpecError(f"{spec.name}: {name}: must be {mask.shape}, got {fed[name].shape}")
         return fed, filled

@@ -14,6 +14,18 @@ class Standardize(nn.Module):
         """x (N, C, ...) -> (N, C, ...)."""
         return (x - self.mean) / self.std
 ''',
+    "LearnedScale": '''
+class LearnedScale(nn.Module):
+    """weight * x with one learned number, which starts at `start`."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([start]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (...) -> (...)."""
+        return self.weight * x
+''',
     "Blur2d": '''
 class Blur2d(nn.Module):
     """Each channel convolved with the outer square of `taps` divided by its sum, without padding."""

@@ -1,4 +1,4 @@
-"""Training steps in PyTorch: the twins as modules, `torch.optim.Adam` over them, one graph of autograd a step."""
+"""Training steps in PyTorch: the twins as modules, `torch.optim` over them, one graph of autograd a step."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from twinzoo.ports.source import write
 from twinzoo.ports.steps.blocks import blocks
 from twinzoo.ports.steps.stepper import Move, Stepper
 from twinzoo.ports.torch.port import PORT
+from twinzoo.ports.torch.steps_optimizer import TorchOptimizer, array_of
 from twinzoo.zoo.errors import PortError
 from twinzoo.zoo.spec import Spec
 from twinzoo.zoo.steps.step import Step, Update
@@ -22,27 +23,23 @@ if TYPE_CHECKING:
 
 
 class TorchStepper(Stepper):
-    """A training step on the CPU; the networks are ordinary modules.
+    """A training step on a device; the networks are ordinary modules.
 
     Attributes:
         networks, optimizers: by role, and by name.
     """
 
-    def __init__(self, spec: Step, seed: int) -> None:
-        import torch
-
+    def __init__(self, spec: Step, seed: int, device: str | None = None) -> None:
         super().__init__(spec, seed)
+        self._device = _checked(device or "cpu")
         self.networks: dict[str, torch.nn.Module] = {}
         for role, train in spec.networks.items():
-            self.networks[role] = PORT.build(spec.roles[role].spec).train(train)
+            self.networks[role] = PORT.build(spec.roles[role].spec).train(train).to(self._device)
             PORT.load(self.networks[role], self.initial(role))
         self._blocks = [(block, self._module(block.spec)) for block in blocks(spec)]
         own = {f"{role}.{n}": p for role, network in self.networks.items() for n, p in network.named_parameters()}
-        self._trained = {optimizer: {name: own[name] for name in names} for optimizer, names in self.trained.items()}
         self.optimizers = {
-            name: torch.optim.Adam(
-                self._trained[name].values(), o.lr, betas=o.betas, eps=o.eps, weight_decay=o.weight_decay
-            )
+            name: TorchOptimizer(o, {key: own[key] for key in self.trained[name]})
             for name, o in spec.optimizers.items()
         }
 
@@ -50,14 +47,12 @@ class TorchStepper(Stepper):
         text, name = write(spec, PORT.language)
         own = {role: self.networks[role] for role in spec.roles if role in self.networks}
         module: torch.nn.Module = getattr(cache.module_of(PORT.name, name, spec, text), name)(**own)
-        return module
+        return module.to(self._device)
 
     def _advance(self, fed: Mapping[str, Any], moves: list[Move]) -> dict[str, Any]:
         import torch
 
-        values = {
-            name: value if isinstance(value, torch.Tensor) else torch.from_numpy(value) for name, value in fed.items()
-        }
+        values = {name: torch.as_tensor(value, device=self._device) for name, value in fed.items()}
         left = list(zip(self.spec.updates, moves, strict=True))
         for block, module in self._blocks:
             made = module(*(values[ref] for ref in block.given))
@@ -70,18 +65,11 @@ class TorchStepper(Stepper):
     def _update(self, update: Update, loss: torch.Tensor, move: Move, again: list[Update]) -> None:
         import torch
 
-        parameters = list(self._trained[update.optimizer].values())
+        optimizer = self.optimizers[update.optimizer]
         path = self.spec.path(update)
         kept = any(path & self.spec.path(later) for later in again)
-        made = torch.autograd.grad(loss, parameters, retain_graph=kept, materialize_grads=True)
-        for parameter, gradient in zip(parameters, made, strict=True):
-            parameter.grad = gradient
-        clip = self.spec.optimizers[update.optimizer].clip
-        if clip is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, clip)
-        optimizer = self.optimizers[update.optimizer]
-        optimizer.param_groups[0]["lr"] = move.lr
-        optimizer.step()
+        made = torch.autograd.grad(loss, [*optimizer.parameters.values()], retain_graph=kept, materialize_grads=True)
+        optimizer.step(made, move)
 
     def networks_state(self) -> dict[str, Array]:
         """Parameters and buffers of every network, by `role.node.parameter`, as copies."""
@@ -96,18 +84,11 @@ class TorchStepper(Stepper):
         """
         if not self._done:
             raise PortError(f"{self.spec.name}: no step was made yet")
-        found = {name: p.grad for own in self._trained.values() for name, p in own.items()}
+        found = {name: p.grad for own in self.optimizers.values() for name, p in own.parameters.items()}
         return {name: self._array(gradient).copy() for name, gradient in found.items() if gradient is not None}
 
-    def _moments(self) -> dict[str, Array]:
-        made: dict[str, Array] = {}
-        for ours, theirs in (("m", "exp_avg"), ("v", "exp_avg_sq")):
-            for optimizer, own in self._trained.items():
-                for name, parameter in own.items():
-                    held = self.optimizers[optimizer].state[parameter].get(theirs)
-                    empty = np.zeros(tuple(parameter.shape), np.float32)
-                    made[f"optimizer.{ours}.{name}"] = empty if held is None else self._array(held).copy()
-        return made
+    def _slots(self) -> dict[str, Array]:
+        return {name: kept for optimizer in self.optimizers.values() for name, kept in optimizer.slots().items()}
 
     def _load_networks(self, states: Mapping[str, Mapping[str, Array]]) -> None:
         for role, state in states.items():
@@ -115,20 +96,28 @@ class TorchStepper(Stepper):
         for role, state in states.items():
             PORT.load(self.networks[role], state)
 
-    def _load_moments(self, moments: Mapping[str, Array]) -> None:
-        import torch
-
-        for optimizer, own in self._trained.items():
-            for name, parameter in own.items():
-                self.optimizers[optimizer].state[parameter] = {
-                    "step": torch.tensor(float(self._counts[optimizer])),
-                    "exp_avg": torch.from_numpy(np.array(moments[f"optimizer.m.{name}"], np.float32)),
-                    "exp_avg_sq": torch.from_numpy(np.array(moments[f"optimizer.v.{name}"], np.float32)),
-                }
+    def _load_slots(self, slots: Mapping[str, Array]) -> None:
+        for name, optimizer in self.optimizers.items():
+            optimizer.load(slots, self._counts[name])
 
     def _array(self, value: Any) -> Array:
-        array: Array = value if isinstance(value, np.ndarray) else value.detach().numpy()
-        return array
+        return value if isinstance(value, np.ndarray) else array_of(value)
+
+
+def _checked(device: str) -> str:
+    """A device that is there.
+
+    Raises:
+        PortError: it is not.
+    """
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # which of the two depends on how PyTorch was built
+        reason = next(iter(str(error).splitlines()), "")
+        raise PortError(f"PyTorch cannot use device {device!r}: {reason}") from None
+    return device
 
 
 STEPPER = TorchStepper

@@ -101,6 +101,11 @@ def _prelu(node: Node, x: Inputs) -> Code:
     return layer(node, x, call("nn.PReLU", **keywords))
 
 
+@ROWS.row("learned_scale")
+def _learned_scale(node: Node, x: Inputs) -> Code:
+    return layer(node, x, call("LearnedScale", node.attrs["start"]))
+
+
 @ROWS.row("dropout")
 def _dropout(node: Node, x: Inputs) -> Code:
     return dropout(node, x, call("nn.Dropout", node.attrs["p"]))
@@ -198,6 +203,11 @@ def _slice(node: Node, x: Inputs) -> Code:
 @ROWS.row("reshape")
 def _reshape(node: Node, x: Inputs) -> Code:
     return Code(f"{x[0]}.reshape({shape_args(node, x[0])})")
+
+
+@ROWS.row("reshape_like")
+def _reshape_like(node: Node, x: Inputs) -> Code:
+    return Code(f"{x[0]}.reshape({x[1]}.shape)")
 
 
 @ROWS.row("flatten")

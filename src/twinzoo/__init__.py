@@ -15,7 +15,19 @@ if (_Path(__file__).parent / "zoo").is_file():  # git wrote the links as text fi
     )
 
 if TYPE_CHECKING:
-    from twinzoo.api import build, compare, compare_steps, convert, losses, models, ports, record, spec
+    from twinzoo.api import (
+        build,
+        compare,
+        compare_steps,
+        convert,
+        losses,
+        models,
+        ports,
+        record,
+        spec,
+        stepper,
+        steps,
+    )
     from twinzoo.zoo.errors import (
         CheckpointError,
         ConversionError,
@@ -43,6 +55,8 @@ __all__ = [
     "ports",
     "record",
     "spec",
+    "stepper",
+    "steps",
 ]
 
 

@@ -15,21 +15,38 @@ if TYPE_CHECKING:
     from twinzoo.parity.steps.report import StepsReport
     from twinzoo.parity.steps.stepper import Stepper
     from twinzoo.ports.port import PortInfo
+    from twinzoo.ports.steps import Stepper as TrainingStepper
     from twinzoo.zoo.spec import Spec
+    from twinzoo.zoo.steps.step import Step
 
-__all__ = ["build", "compare", "compare_steps", "convert", "losses", "models", "ports", "record", "spec"]
+__all__ = [
+    "build",
+    "compare",
+    "compare_steps",
+    "convert",
+    "losses",
+    "models",
+    "ports",
+    "record",
+    "spec",
+    "stepper",
+    "steps",
+]
 
 
-def models() -> list[str]:
-    """The names of all models, plug-ins' too."""
-    registry.load()
-    return sorted(registry.MODELS)
+def models(pattern: str = "*") -> list[str]:
+    """The models that a shell pattern fits, as in `color*`, plug-ins' too; presets are named `model.preset`."""
+    return registry.matching(registry.MODELS, pattern)
 
 
-def losses() -> list[str]:
-    """The names of all losses, plug-ins' too."""
-    registry.load()
-    return sorted(registry.LOSSES)
+def losses(pattern: str = "*") -> list[str]:
+    """The losses that a shell pattern fits, plug-ins' too."""
+    return registry.matching(registry.LOSSES, pattern)
+
+
+def steps(pattern: str = "*") -> list[str]:
+    """The training steps that a shell pattern fits, plug-ins' too; presets are named `step.preset`."""
+    return registry.matching(registry.STEPS, pattern)
 
 
 def ports() -> list[PortInfo]:
@@ -66,6 +83,21 @@ def build(
     return build_native(spec_or_name, port, weights=state, seed=seed, **options)
 
 
+def stepper(
+    step_or_name: Step | str,
+    port: str,
+    *,
+    seed: int = 0,
+    weights: Mapping[str, Any] | None = None,
+    device: str | None = None,
+    **options: Any,
+) -> TrainingStepper:
+    """A training step on a port, ready for its first batch: see twinzoo.ports.steps.stepper."""
+    from twinzoo.ports.steps import stepper as make
+
+    return make(step_or_name, port, seed=seed, weights=weights, device=device, **options)
+
+
 def compare(
     a: Any,
     b: Any,
@@ -82,11 +114,19 @@ def compare(
     return compare_sides(a, b, inputs, grad=grad, train=train, steps=steps, loss=loss)
 
 
-def record(model: Any, inputs: Any, path: str | PathLike[str], *, grad: bool = False) -> None:
+def record(
+    model: Any,
+    inputs: Any,
+    path: str | PathLike[str],
+    *,
+    grad: bool = False,
+    train: bool = False,
+    loss: Callable[[Any], Any] | None = None,
+) -> None:
     """Run a live model once and write down all that a comparison needs: see twinzoo.parity.graphs.record."""
     from twinzoo.parity.graphs.record import record as record_run
 
-    record_run(model, inputs, path, grad=grad)
+    record_run(model, inputs, path, grad=grad, train=train, loss=loss)
 
 
 def compare_steps(
@@ -94,6 +134,7 @@ def compare_steps(
     b: Stepper | Callable[[], Stepper],
     batches: Iterable[Mapping[str, Any]],
     *,
+    pairs: Mapping[str, str] | None = None,
     draws: int = 4,
     seed: int = 0,
     progress: Callable[[int], None] = lambda step: None,
@@ -101,4 +142,4 @@ def compare_steps(
     """Train both sides on the same batches and say where they part, and why: see twinzoo.parity.steps.compare."""
     from twinzoo.parity.steps.compare import compare_steps as compare_sides
 
-    return compare_sides(a, b, batches, draws=draws, seed=seed, progress=progress)
+    return compare_sides(a, b, batches, pairs=pairs, draws=draws, seed=seed, progress=progress)

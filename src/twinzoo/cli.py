@@ -8,11 +8,14 @@ from pathlib import Path
 import click
 
 from twinzoo import __version__
+from twinzoo.commands.causes import causes
+from twinzoo.commands.check import check
 from twinzoo.commands.compare import compare, record
 from twinzoo.commands.convert import convert
 from twinzoo.commands.differences import differences
 from twinzoo.commands.inspect import inspect
-from twinzoo.commands.options import JSON, show_report
+from twinzoo.commands.models import models
+from twinzoo.commands.show import show
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -20,36 +23,6 @@ from twinzoo.commands.options import JSON, show_report
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
     """Image-to-image models as PyTorch and MindSpore twins: convert checkpoints, and prove that nothing was lost."""
-
-
-@cli.command()
-def models() -> None:
-    """List the models and losses."""
-    from twinzoo.zoo import registry
-    from twinzoo.zoo.spec.show import columns, flops, parameter_count
-
-    problems = registry.load()
-    rows = [("name", "kind", "parameters", "FLOPs", "at", "source")]
-    for entry in [*registry.MODELS.values(), *registry.LOSSES.values()]:
-        drawn = registry.spec(entry.name)
-        sizes = "x".join(str(size) for name, size in drawn.example_sizes.items() if name != "N")
-        cost = flops(drawn)
-        rows.append((entry.name, entry.kind, f"{parameter_count(drawn):,}", f"{cost:.3g}", sizes, entry.paper))
-    click.echo("\n".join(columns(rows, right=(2, 3))))
-    for problem in problems:
-        click.echo(f"twinzoo: {problem}", err=True)
-
-
-@cli.command()
-@click.argument("name", metavar="NAME[,OPTION=VALUE...]")
-@click.option("--as-json", is_flag=True, help="Print the spec as JSON instead of a table.")
-def show(name: str, as_json: bool) -> None:
-    """Print a model's spec as a table."""
-    from twinzoo.zoo.spec import to_json
-    from twinzoo.zoo.text import spec_from_text
-
-    drawn = spec_from_text(name)
-    click.echo(to_json(drawn) if as_json else str(drawn))
 
 
 @cli.command()
@@ -65,45 +38,6 @@ def ports() -> None:
             rows.append((*head, "", "no", info.problem))
         rows += [(*head, device.name, "yes" if device.available else "no", device.detail) for device in info.devices]
     click.echo("\n".join(columns(rows)))
-
-
-@cli.command()
-@click.argument("name", metavar="NAME[,OPTION=VALUE...]", required=False)
-@click.option("--all", "every", is_flag=True, help="Check every model and loss, at its small test size.")
-@click.option("--ports", "names", default="torch,mindspore", show_default=True, help="The two sides, comma-separated.")
-@click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint, rather than seeded initial weights.")
-@click.option("--size", type=click.IntRange(min=1), help="Height and width of the random inputs.")
-@click.option("--seed", default=0, show_default=True, help="Seed of weights and inputs.")
-@JSON
-@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write the report as a web page too.")
-def check(
-    name: str | None,
-    every: bool,
-    names: str,
-    weights: Path | None,
-    size: int | None,
-    seed: int,
-    json_path: Path | None,
-    html_path: Path | None,
-) -> None:
-    """Compare a model's twins layer by layer.
-
-    Both ports run the same weights and inputs; each layer of each is held against float64.
-    """
-    from twinzoo.parity.check import check_all, check_one
-
-    if bool(name) == every:
-        raise click.UsageError("give a NAME or --all")
-    sides = tuple(names.split(","))
-    if len(sides) != 2:
-        raise click.UsageError(f"--ports {names}: give two ports, as in torch,mindspore")
-    if every and (weights or size or json_path or html_path):
-        raise click.UsageError("--weights, --size, --json and --html go with a NAME, not with --all")
-    if every:
-        ok = check_all((sides[0], sides[1]), seed, click.echo)
-        raise SystemExit(0 if ok else 1)
-    report = check_one(str(name), (sides[0], sides[1]), weights, size, seed)
-    show_report(report, json_path, html_path)
 
 
 @cli.command()
@@ -140,11 +74,15 @@ def demo(weights_dir: Path | None, output: Path, tamper: bool) -> None:
     raise SystemExit(0 if ok else 1)
 
 
+cli.add_command(causes)
+cli.add_command(check)
 cli.add_command(convert)
 cli.add_command(differences)
 cli.add_command(compare)
 cli.add_command(record)
 cli.add_command(inspect)
+cli.add_command(models)
+cli.add_command(show)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ def _published() -> dict[str, str]:
 @model(
     "aodnet",
     paper="Li et al. 2017, ICCV: AOD-Net, All-in-One Dehazing Network",
+    task="dehazing",
     init="gan",
     namings={"MayankSingal/PyTorch-Image-Dehazing": _published},
 )

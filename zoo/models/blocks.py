@@ -1,9 +1,9 @@
-"""Pieces that several GAN networks share: their normalisation, and the anti-aliased halving and doubling of CUT."""
+"""Pieces that several GAN networks share: norms, self-attention, the anti-aliased halving and doubling of CUT."""
 
 from __future__ import annotations
 
 from twinzoo.zoo.spec import Spec, Value
-from twinzoo.zoo.spec.schema import Choice
+from twinzoo.zoo.spec.schema import Choice, channels_of
 
 NORM = Choice(choices=("batch", "instance"))
 
@@ -16,6 +16,28 @@ def norm2d(s: Spec, name: str, x: Value, norm: str) -> Value:
 def norm_bias(norm: str) -> bool:
     """Whether a convolution before the norm has a bias: batch norm brings its own, instance norm here has none."""
     return norm == "instance"
+
+
+def self_attention(s: Spec, name: str, x: Value) -> Value:
+    """x (N, C, H, W) plus what each place takes from all others: learned_scale * value(x) * attention + x.
+
+    query and key have C/8 channels, value has C, all by 1x1 convolutions with biases; attention (N, HW, HW) is the
+    softmax over keys of query * key, without a factor. The scale starts at 0, so that at first it is x.
+
+    Zhang et al. 2019, "Self-Attention Generative Adversarial Networks", section 3, where C/8 stands for value too;
+    the full C is what public PyTorch code has.
+    """
+    channels = channels_of(x.shape)
+    narrow = max(channels // 8, 1)
+
+    def places(role: str, count: int) -> Value:
+        return s.flatten(f"{name}_{role}s", s.conv2d(f"{name}_{role}", x, count, kernel=1), start=2)
+
+    queries = s.transpose(f"{name}_by_query", places("query", narrow), (0, 2, 1))
+    energy = s.matmul(f"{name}_energy", queries, places("key", narrow))
+    shares = s.transpose(f"{name}_by_key", s.softmax(f"{name}_shares", energy, axis=2), (0, 2, 1))
+    taken = s.reshape_like(f"{name}_taken", s.matmul(f"{name}_sums", places("value", channels), shares), x)
+    return s.add(f"{name}_add", s.learned_scale(f"{name}_gamma", taken, start=0.0), x)
 
 
 def downsample(s: Spec, name: str, x: Value) -> Value:

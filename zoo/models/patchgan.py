@@ -25,6 +25,7 @@ def _patchgan_published(layers: int, antialias: bool, **_: Any) -> dict[str, str
 @model(
     "patchgan",
     paper="Isola et al. 2017, arXiv:1611.07004",
+    task="translation",
     init="gan",
     namings={_JUNYANZ: _patchgan_published, _CUT: _patchgan_published},
     small={"width": 4, "layers": 2},
@@ -70,6 +71,7 @@ def _pixelgan_published(**_: Any) -> dict[str, str]:
 @model(
     "pixelgan",
     paper="Isola et al. 2017, arXiv:1611.07004",
+    task="translation",
     init="gan",
     namings={_JUNYANZ: _pixelgan_published, _CUT: _pixelgan_published},
     small={"width": 4},

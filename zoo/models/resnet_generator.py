@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twinzoo.zoo.models.blocks import NORM, downsample, norm2d, norm_bias, upsample
+from twinzoo.zoo.models.blocks import NORM, downsample, norm2d, norm_bias, self_attention, upsample
 from twinzoo.zoo.naming import sequential
 from twinzoo.zoo.registry import model
 from twinzoo.zoo.spec import Spec, Value
@@ -68,9 +68,39 @@ def _up(s: Spec, name: str, x: Value, channels: int, norm: str, antialias: bool)
     return s.relu(f"{name}_relu", norm2d(s, f"{name}_norm", x, norm))
 
 
+def draw_resnet(
+    s: Spec,
+    in_channels: int,
+    out_channels: int,
+    width: int,
+    blocks: int,
+    norm: str,
+    padding: str,
+    antialias: bool,
+    dropout: float,
+    *,
+    attention: bool = False,
+    example: int = 256,
+) -> Value:
+    """The nodes of `resnet_generator`; with `attention` what the last block makes attends to itself."""
+    x = s.input("image", channels=in_channels, multiple_of=4, example=example)
+    x = s.conv2d("stem_conv", s.pad2d("stem_pad", x, (3,) * 4, mode="reflect"), width, kernel=7, bias=norm_bias(norm))
+    x = s.relu("stem_relu", norm2d(s, "stem_norm", x, norm))
+    for i in range(1, _HALVINGS + 1):
+        x = _down(s, f"down{i}", x, width * 2**i, norm, antialias)
+    for i in range(1, blocks + 1):
+        x = _block(s, f"block{i}", x, padding, norm, dropout)
+    x = self_attention(s, "attention", x) if attention else x
+    for i in range(1, _HALVINGS + 1):
+        x = _up(s, f"up{i}", x, width * 2 ** (_HALVINGS - i), norm, antialias)
+    x = s.conv2d("head_conv", s.pad2d("head_pad", x, (3,) * 4, mode="reflect"), out_channels, kernel=7)
+    return s.tanh("tanh", x)
+
+
 @model(
     "resnet_generator",
     paper="Zhu et al. 2017, arXiv:1703.10593",
+    task="translation",
     init="gan",
     namings={_JUNYANZ: _published, _CUT: _published},
     small={"width": 4, "blocks": 2},
@@ -84,6 +114,7 @@ def _up(s: Spec, name: str, x: Value, channels: int, norm: str, antialias: bool)
         "antialias": Bool(),
         "dropout": Float(minimum=0.0, maximum=1.0),
     },
+    presets={"blocks9": {}, "blocks6": {"blocks": 6}, "cut": {"antialias": True}},
 )
 def resnet_generator(
     s: Spec,
@@ -108,15 +139,6 @@ def resnet_generator(
 
     Zhu et al. 2017, section 7.2, after Johnson et al. 2016. No ReLU follows the sum of a block. The authors' code
     decides where the paper is silent: output_padding 1 in the doublings, tanh and no norm after the last convolution.
+    Presets: `blocks9` and `blocks6` of CycleGAN, and `cut`.
     """
-    x = s.input("image", channels=in_channels, multiple_of=4, example=256)
-    x = s.conv2d("stem_conv", s.pad2d("stem_pad", x, (3,) * 4, mode="reflect"), width, kernel=7, bias=norm_bias(norm))
-    x = s.relu("stem_relu", norm2d(s, "stem_norm", x, norm))
-    for i in range(1, _HALVINGS + 1):
-        x = _down(s, f"down{i}", x, width * 2**i, norm, antialias)
-    for i in range(1, blocks + 1):
-        x = _block(s, f"block{i}", x, padding, norm, dropout)
-    for i in range(1, _HALVINGS + 1):
-        x = _up(s, f"up{i}", x, width * 2 ** (_HALVINGS - i), norm, antialias)
-    x = s.conv2d("head_conv", s.pad2d("head_pad", x, (3,) * 4, mode="reflect"), out_channels, kernel=7)
-    return s.tanh("tanh", x)
+    return draw_resnet(s, in_channels, out_channels, width, blocks, norm, padding, antialias, dropout)

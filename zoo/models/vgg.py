@@ -82,6 +82,7 @@ def _register(name: str, depth: int, norm: bool) -> None:
     model(
         name,
         paper="Simonyan and Zisserman 2015, arXiv:1409.1556",
+        task="features",
         init="vgg",
         namings={"torchvision": torchvision},
         small={"classes": 10, "width": 4, "hidden": 16},

@@ -63,12 +63,12 @@ def table(spec: Spec, sizes: Mapping[str, int] | None = None) -> str:
             )
         )
     used = {**spec.example_sizes, **(sizes or {})}
-    at = ", ".join(f"{name}={size}" for name, size in used.items())
+    at = " at " + ", ".join(f"{name}={size}" for name, size in used.items()) if used else ""
     needs = ", ".join(f"{name} a multiple of {multiple}" for name, multiple in spec.symbols.items() if multiple > 1)
     head = f"{spec.name}: {spec.doc.strip().splitlines()[0] if spec.doc.strip() else 'no description'}"
     lines = [head, *([f"needs {needs}"] if needs else []), *columns(rows, right=(4, 5))]
     lines.append(f"outputs: {', '.join(f'{n} = {v.ref}' for n, v in spec.outputs.items()) or 'none'}")
-    lines.append(f"{parameter_count(spec):,} parameters, {flops(spec, sizes):,} FLOPs at {at}")
+    lines.append(f"{parameter_count(spec):,} parameters, {flops(spec, sizes):,} FLOPs{at}")
     return "\n".join(lines)
 
 

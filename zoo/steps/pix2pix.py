@@ -5,34 +5,40 @@ from __future__ import annotations
 from typing import Any
 
 from twinzoo.zoo.models.blocks import NORM
+from twinzoo.zoo.models.unet import PLACEMENT
 from twinzoo.zoo.registry import spec, step
 from twinzoo.zoo.spec import Value
-from twinzoo.zoo.spec.schema import Choice, Float, Int
-from twinzoo.zoo.steps.optimizer import Schedule
+from twinzoo.zoo.spec.schema import Attr, Choice, Float, Int, channels_of
+from twinzoo.zoo.steps.schedule import Schedule
 from twinzoo.zoo.steps.step import Step
+
+ALLOWED: dict[str, Attr] = {
+    "width": Int(minimum=1),
+    "depth": Int(minimum=2),
+    "discriminator": Choice(choices=("patchgan", "pixelgan")),
+    "layers": Int(minimum=1),
+    "norm": NORM,
+    "dropout": Float(minimum=0.0, maximum=1.0),
+    "dropout_placement": PLACEMENT,
+    "gan": Choice(choices=("bce", "lsgan")),
+    "real_label": Float(),
+    "lambda_l1": Float(minimum=0.0),
+    "lr": Float(minimum=0.0),
+    "beta1": Float(minimum=0.0, maximum=1.0),
+    "epochs": Int(minimum=0),
+    "decay_epochs": Int(minimum=0),
+    "epoch_steps": Int(minimum=1),
+}
+"""What the options accept that every form of pix2pix has."""
 
 
 @step(
     "pix2pix",
     paper="Isola et al. 2017, arXiv:1611.07004",
+    task="translation",
     small={"width": 4, "depth": 6, "layers": 2},
-    allowed={
-        "in_channels": Int(minimum=1),
-        "out_channels": Int(minimum=1),
-        "width": Int(minimum=1),
-        "depth": Int(minimum=2),
-        "layers": Int(minimum=1),
-        "norm": NORM,
-        "dropout": Float(minimum=0.0, maximum=1.0),
-        "gan": Choice(choices=("bce", "lsgan")),
-        "real_label": Float(),
-        "lambda_l1": Float(minimum=0.0),
-        "lr": Float(minimum=0.0),
-        "beta1": Float(minimum=0.0, maximum=1.0),
-        "epochs": Int(minimum=0),
-        "decay_epochs": Int(minimum=0),
-        "epoch_steps": Int(minimum=1),
-    },
+    allowed={"in_channels": Int(minimum=1), "out_channels": Int(minimum=1), **ALLOWED},
+    presets={"pixel": {"discriminator": "pixelgan"}, "u128": {"depth": 7}, "u256": {}},
 )
 def pix2pix(
     t: Step,
@@ -41,9 +47,11 @@ def pix2pix(
     out_channels: int = 3,
     width: int = 64,
     depth: int = 8,
+    discriminator: str = "patchgan",
     layers: int = 3,
     norm: str = "batch",
     dropout: float = 0.5,
+    dropout_placement: str = "pytorch",
     gan: str = "bce",
     real_label: float = 1.0,
     lambda_l1: float = 100.0,
@@ -58,29 +66,39 @@ def pix2pix(
     source: (N, in_channels, H, W), target: (N, out_channels, H, W), both in [-1, 1] -> scalars:
         discriminator: 1/2 of what the real and the false pair cost it
         adversarial, l1: the two terms of the generator's loss; l1 is multiplied by `lambda_l1`
-    width, depth, norm, dropout: of the U-Net; width, layers and norm of the PatchGAN.
+    width, depth, norm, dropout, dropout_placement: of the U-Net.
+    discriminator: patchgan, which has width, layers and norm, or pixelgan, which has width and norm.
     gan: bce (with logits) or lsgan. real_label: 0.9 smooths the discriminator's target; the generator's stays 1.
     epochs, decay_epochs: at the full learning rate, and going down to 0. epoch_steps: images over batch size.
 
     Isola et al. 2017, sections 3.3 and 6.2, as in the authors' PyTorch code: the discriminator goes first and sees the
     false pair before the real one, in training mode, so that its running statistics move three times a step; the
     generator runs once, and its update goes through the discriminator as it is after its own.
+    Presets: `u256` and `u128` for images of these sizes, `pixel` with a PixelGAN.
     """
-    channels = {"in_channels": in_channels, "out_channels": out_channels}
-    unet = spec("unet", **channels, width=width, depth=depth, norm=norm, dropout=dropout)
-    patchgan = spec("patchgan", in_channels=in_channels + out_channels, width=width, layers=layers, norm=norm)
-    generator, discriminator = t.network("generator", unet), t.network("discriminator", patchgan)
-    judge = t.role("judge_loss", spec(f"{gan}_adversarial", role="discriminator", real_label=real_label))
-    deceive = t.role("deceive_loss", spec(f"{gan}_adversarial", role="generator"))
-    distance = t.role("l1_loss", spec("l1", channels=out_channels))
+    source = t.input("source", channels=in_channels, multiple_of=2**depth, example=2**depth)
+    target = t.input("target", channels=out_channels, multiple_of=2**depth, example=2**depth)
+    return translate(t, source, target)
 
-    schedule = Schedule("linear", epochs, decay_epochs, epoch_steps)
-    settings: dict[str, Any] = {"lr": lr, "betas": (beta1, 0.999), "schedule": schedule}
+
+def translate(t: Step, source: Value, target: Value) -> dict[str, Value]:
+    """Draw the step between two images, with the options of `pix2pix` that `t` has."""
+    o = t.options
+    made, wanted = channels_of(source.shape), channels_of(target.shape)
+    shape = {name: o[name] for name in ("width", "depth", "norm", "dropout", "dropout_placement")}
+    generator = t.network("generator", spec("unet", in_channels=made, out_channels=wanted, **shape))
+    seen = {"in_channels": made + wanted, "width": o["width"], "norm": o["norm"]}
+    seen |= {"layers": o["layers"]} if o["discriminator"] == "patchgan" else {}
+    discriminator = t.network("discriminator", spec(o["discriminator"], **seen))
+    judge = t.role("judge_loss", spec(f"{o['gan']}_adversarial", role="discriminator", real_label=o["real_label"]))
+    deceive = t.role("deceive_loss", spec(f"{o['gan']}_adversarial", role="generator"))
+    distance = t.role("l1_loss", spec("l1", channels=wanted))
+
+    schedule = Schedule("linear", o["epochs"], o["decay_epochs"], o["epoch_steps"])
+    settings: dict[str, Any] = {"lr": o["lr"], "betas": (o["beta1"], 0.999), "schedule": schedule}
     generator_adam = t.optimizer("generator_adam", generator, **settings)
     discriminator_adam = t.optimizer("discriminator_adam", discriminator, **settings)
 
-    source = t.input("source", channels=in_channels, multiple_of=2**depth, example=2**depth)
-    target = t.input("target", channels=out_channels, multiple_of=2**depth, example=2**depth)
     (fake,) = t.call("fake", generator, source)
     pair = t.concat("fake_pair", source, fake)
 
@@ -92,6 +110,6 @@ def pix2pix(
     (seen_again,) = t.call("seen_again", discriminator, pair)
     (adversarial,) = t.call("adversarial", deceive, seen_again)
     (far,) = t.call("far", distance, fake, target)
-    l1 = t.affine("l1", far, scale=lambda_l1)
+    l1 = t.affine("l1", far, scale=o["lambda_l1"])
     t.update(generator_adam, t.add("generated", adversarial, l1))
     return {"discriminator": judged, "adversarial": adversarial, "l1": l1}

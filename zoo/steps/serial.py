@@ -10,8 +10,9 @@ from typing import Any
 from twinzoo.zoo.errors import SpecError
 from twinzoo.zoo.spec import Spec, from_json, spec_hash, to_json
 from twinzoo.zoo.spec.show import columns, parameter_count, table
-from twinzoo.zoo.steps.optimizer import Optimizer, Schedule
-from twinzoo.zoo.steps.step import Pool, Step, with_draws
+from twinzoo.zoo.steps.optimizer import Optimizer
+from twinzoo.zoo.steps.schedule import Schedule
+from twinzoo.zoo.steps.step import Carried, Pool, Step, with_draws
 
 _VERSION = 1
 
@@ -43,11 +44,13 @@ def step_from_json(text: str) -> Step:
 
 
 def _beyond(step: Step) -> dict[str, Any]:
+    carried = [asdict(item) | {"next": item.next.ref} for item in step.carried.values()]
     return {
         "networks": step.networks,
         "optimizers": [asdict(optimizer) for optimizer in step.optimizers.values()],
         "updates": [{"optimizer": u.optimizer, "loss": u.loss.ref, "after": u.after} for u in step.updates],
         "pools": [asdict(pool) | {"next": pool.next.ref} for pool in step.pools.values()],
+        **({"carried": carried} if carried else {}),
     }
 
 
@@ -77,6 +80,8 @@ def _drawn(graph: Spec, plain: dict[str, Any]) -> Step:
     if updates:
         raise SpecError(f"{step.name}: update {updates[0]['optimizer']}: there is no node {updates[0]['after']}")
     step.pools = {item["name"]: Pool(**item | {"next": values[item["next"]]}) for item in plain["pools"]}
+    carried = plain.get("carried", [])
+    step.carried = {item["name"]: Carried(**item | {"next": values[item["next"]]}) for item in carried}
     return step
 
 
@@ -105,17 +110,11 @@ def _networks(step: Step) -> list[str]:
 
 
 def _optimizers(step: Step) -> list[str]:
-    head = ("optimizer", "trains", "lr", "betas", "eps", "weight decay", "clip", "schedule")
+    head = ("optimizer", "kind", "trains", "lr", "settings", "weight decay", "clip", "schedule")
     return columns([head, *(_settings(optimizer) for optimizer in step.optimizers.values())])
 
 
 def _settings(o: Optimizer) -> tuple[str, ...]:
-    s = o.schedule
-    schedule = {
-        "constant": "constant",
-        "linear": f"{s.epochs} epochs, then linear in {s.decay_epochs}; {s.epoch_steps} steps an epoch",
-        "cosine": f"cosine in {s.epochs} epochs; {s.epoch_steps} steps an epoch",
-    }[s.kind]
-    betas = ", ".join(map(str, o.betas))
+    own = f"betas {o.betas[0]}, {o.betas[1]}, eps {o.eps}" if o.kind == "adam" else f"momentum {o.momentum}"
     clip = "" if o.clip is None else str(o.clip)
-    return o.name, ", ".join(o.trains), str(o.lr), betas, str(o.eps), str(o.weight_decay or ""), clip, schedule
+    return o.name, o.kind, ", ".join(o.trains), str(o.lr), own, str(o.weight_decay or ""), clip, o.schedule.text

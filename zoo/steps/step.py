@@ -14,6 +14,8 @@ from twinzoo.zoo.spec import Draw, Node, Role, Size, Spec, Value
 from twinzoo.zoo.spec.dims import substitute, symbol, symbols_of
 from twinzoo.zoo.steps.optimizer import Optimizer
 
+STARTS = ("zeros", "unit", "shares")
+
 
 @dataclass(frozen=True)
 class Update:
@@ -50,12 +52,28 @@ class Pool:
         return f"{self.name}_choices"
 
 
+@dataclass(frozen=True)
+class Carried:
+    """A tensor that a step leaves to the next one, such as a memory.
+
+    Attributes:
+        stored: the input that holds it. next: its value after the step, of the same shape.
+        start: what it is at first: zeros, unit (rows of Euclidean length 1, in random directions) or shares (rows of
+            random numbers >= 0, in all 1).
+    """
+
+    name: str
+    stored: str
+    next: Value
+    start: str
+
+
 class Step(Spec):
     """A spec whose inputs are a batch, whose outputs are losses to report, and that trains networks on the way.
 
     Attributes:
         networks: role -> whether it runs in training mode, of every role that has parameters.
-        optimizers: by name. updates: in their order. pools: by name.
+        optimizers: by name. updates: in their order. pools, carried: by name.
     """
 
     def __init__(self, name: str, *, doc: str = "", options: dict[str, Any] | None = None) -> None:
@@ -64,6 +82,7 @@ class Step(Spec):
         self.optimizers: dict[str, Optimizer] = {}
         self.updates: list[Update] = []
         self.pools: dict[str, Pool] = {}
+        self.carried: dict[str, Carried] = {}
 
     def network(self, name: str, spec: Spec, *, train: bool = True) -> Role:
         """Declare a network by role; `train=False` keeps it in eval mode: running statistics, no dropout."""
@@ -102,12 +121,28 @@ class Step(Spec):
         stored, picks, keeps = f"{name}_stored", f"{name}_picks", f"{name}_keeps"
         shape = tuple(self._plain(name, d) for d in fresh.shape[1:])
         multiple = max([self.symbols[s] for s in shape if isinstance(s, str)], default=1)
-        images = self.input(stored, shape=(size, *shape), multiple_of=multiple)
+        images = self.input(stored, shape=(size, *shape), multiple_of=multiple, example=self.example_sizes)
         candidates = self.concat(f"{name}_candidates", images, fresh, axis=0)
         made = self.gather(name, candidates, self.input(picks, shape=("N",), dtype="int"), axis=0)
         kept = self.gather(f"{name}_next", candidates, self.input(keeps, shape=(size,), dtype="int"), axis=0)
         self.pools[name] = Pool(name, size, stored, picks, keeps, kept)
         return made
+
+    def carry(self, name: str, stored: Value, after: Value, start: str = "zeros") -> None:
+        """Let an input start as `start` (of Carried) and hold in each step what `after` was in the one before.
+
+        Raises:
+            SpecError: the name is taken, there is no such start, or the two are no input and value of one known shape.
+        """
+        where = f"{self.name}: carry {name}"
+        if name in self.carried:
+            raise SpecError(f"{where}: the name is already taken")
+        if start not in STARTS:
+            raise SpecError(f"{where}: start={start!r}: must be one of {', '.join(STARTS)}")
+        known = all(isinstance(size, int) for size in stored.shape)
+        if stored.node not in self.inputs or not self._owns(after) or stored.shape != after.shape or not known:
+            raise SpecError(f"{where}: must be an input and a value of one shape in numbers")
+        self.carried[name] = Carried(name, stored.node, after, start)
 
     def _plain(self, name: str, size: Size) -> int | str:
         names = [s.name for s in symbols_of(size)]
@@ -188,9 +223,15 @@ class Step(Spec):
 
     @property
     def batch(self) -> list[str]:
-        """The inputs that a batch brings; those of the pools come from the state."""
+        """The inputs that a batch brings; those of the pools and of what is carried come from the state."""
         own = {name for pool in self.pools.values() for name in (pool.stored, pool.picks, pool.keeps)}
+        own |= {carried.stored for carried in self.carried.values()}
         return [name for name in self.inputs if name not in own]
+
+    @property
+    def left(self) -> list[Value]:
+        """The values that the next step rests on: the images of the pools, then what is carried."""
+        return [item.next for held in (self.pools, self.carried) for item in held.values()]
 
     def __str__(self) -> str:
         from twinzoo.zoo.steps.serial import step_table

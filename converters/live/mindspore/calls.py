@@ -96,3 +96,14 @@ Effect = Step | list[Step]
 
 IDENTITY = "identity"
 """The kind of a step whose result is its input."""
+
+
+def writes(call: Call) -> bool:
+    """Whether a call sets elements of its first tensor by its name: `x[i] = y`, `x.add_(y)`; `x += y` may."""
+    name = call.name
+    return name == "__setitem__" or name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
+
+
+def memory_of(tensor: Tensor) -> int:
+    """The memory that a tensor has a part of, the same for views of one another."""
+    return int(tensor.untyped_storage().data_ptr())

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from twinzoo.converters.graph import UNSEEN
-from twinzoo.converters.live.mindspore.nodes import Array, Node, uses
+from twinzoo.converters.live.mindspore.nodes import Node, uses
+from twinzoo.converters.live.mindspore.parameters import Array
 
 _BIASED = frozenset({"conv1d", "conv2d", "conv_transpose2d", "linear"})
 
@@ -88,7 +91,7 @@ def _standardize(node: Node, only: Only) -> list[Node]:
 def _constant(node: Node) -> Array | None:
     """The constant right of a function of two."""
     source = node.operands[1][0]
-    return source.value if source.kind == UNSEEN else None
+    return source.value if source.kind == UNSEEN and isinstance(source.value, np.ndarray) else None
 
 
 def _floats(array: Array) -> tuple[float, ...]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn
 
 from twinzoo.converters.layers import ROLE_OF, Layer
 from twinzoo.converters.layers import Tensor as LayerTensor
 from twinzoo.converters.live.claims import Claims, Group
 from twinzoo.converters.live.mindspore.parameters import Entry
 from twinzoo.converters.live.mindspore.rows.table import kind_of
+
+_STATISTICS = frozenset(["running_mean", "running_var", "num_batches_tracked"])
 
 
 class Layers:
@@ -64,6 +66,12 @@ class Layers:
     def tensor(self, key: str) -> Tensor:
         """The tensor of a name."""
         return self._entries[key].tensor
+
+    def frozen(self) -> frozenset[str]:
+        """The keys of the parameters that require no gradients; running statistics, which never do, are none."""
+        statistics = {key for home in self._homes.values() for role, key in home.keys.items() if role in _STATISTICS}
+        tensors = {key: entry.tensor for key, entry in self._entries.items() if key not in statistics}
+        return frozenset(key for key, t in tensors.items() if isinstance(t, Parameter) and not t.requires_grad)
 
     def of_cell(self, cell: nn.Cell) -> Mapping[str, str]:
         """Role -> key, of the tensors of a cell that is one operation."""

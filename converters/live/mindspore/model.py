@@ -2,122 +2,199 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-from mindspore import dtype as mstype
-from mindspore import nn
+import mindspore
+from mindspore import Parameter, Tensor, nn
 
-from twinzoo.converters.live import Array, Inputs, Trace
+from twinzoo.converters.live import Array, Inputs, Loss, Pull, Trace, Whole
 from twinzoo.converters.live.inputs import named_inputs, smallest_inputs
+from twinzoo.converters.live.mindspore.arguments import arguments_of, called, packed, tensors_for
+from twinzoo.converters.live.mindspore.calls import Call
+from twinzoo.converters.live.mindspore.compiling import compiled, paths_in, precision, pulled_as_it_stands
+from twinzoo.converters.live.mindspore.gradients import pulled
 from twinzoo.converters.live.mindspore.layering import Layers
-from twinzoo.converters.live.mindspore.parameters import (
-    Entry,
-    aliases_of,
-    array_of,
-    arrays_of,
-    assign,
-    entries,
-    tensor_of,
-)
+from twinzoo.converters.live.mindspore.parameters import Entry, aliases_of, array_of, arrays_of, assign, entries
 from twinzoo.converters.live.mindspore.recording import Recording, flat
-from twinzoo.converters.live.mindspore.rows.table import cell_row
-from twinzoo.converters.live.mindspore.running import undisturbed
+from twinzoo.converters.live.mindspore.running import Kept, undisturbed
 from twinzoo.converters.live.mindspore.watching import Watch
+from twinzoo.converters.live.pulling import of_a_loss
+from twinzoo.converters.live.spool import Loaded, Spool
 from twinzoo.zoo.errors import ConversionError
 
-__all__ = ["aliases_of", "arrays_of", "assign", "trace"]
+__all__ = ["aliases_of", "arrays_of", "assign", "compiled", "device_of", "trace", "whole"]
 
 
-def trace(model: nn.Cell, inputs: Inputs | tuple[Array, ...] | None = None, *, values: bool = False) -> Trace:
-    """Run the cell once in eval mode without gradients, as plain Python, and leave it as it was.
+def device_of(model: nn.Cell) -> str:
+    """What MindSpore runs on: `CPU`, `Ascend`, `GPU`."""
+    return str(mindspore.get_context("device_target"))
+
+
+def trace(
+    model: nn.Cell,
+    inputs: Inputs | tuple[Array, ...] | None = None,
+    *,
+    values: bool = False,
+    train: bool = False,
+    pull: Pull | None = None,
+    loss: Loss | None = None,
+    spool: Spool | None = None,
+) -> Trace:
+    """Run the cell once as plain Python, and leave it as it was.
 
     Args:
         inputs: by name or by position; without them the smallest that the cell accepts is looked for.
         values: whether the first output of each operation is kept.
+        train: whether all of it is in training mode, else in eval mode.
+        pull: asks for gradients, and says of what; a loss is pulled with 1 instead.
+        loss: is applied to what the cell returned, and its operations are traced too.
+        spool: where values and gradients wait, instead of in memory.
 
     Raises:
-        ConversionError: the cell does not run on them, or nothing was found that it runs on.
+        ConversionError: the cell does not run on them, has no gradients there, or nothing was found that it runs on.
     """
+    modes = {path: bool(cell.training) for path, cell in model.cells_and_names()}
     state = entries(model)
     layers = Layers(model, state)
-    arguments, required = _arguments(model)
-    with undisturbed(model, state):
-        if inputs is None:
-            given: Inputs = smallest_inputs(required, layers.listed(), lambda tried: _run(model, tried), (Exception,))
+    given = _smallest(model, state, layers, train) if inputs is None else _named(model, inputs)
+    with undisturbed(model, state, train=train, watched=True) as kept, _explained(model):
+        recording = Recording(layers, values=values, gradients=pull is not None, spool=spool)
+        run = _Run(model, recording, kept, state, tensors_for(model, given), loss)
+        parameters: dict[str, Array] = {}
+        if pull:
+            _, parameters = pulled(run, run.inputs, _trained(state), of_a_loss if loss else pull)
         else:
-            given = named_inputs(arguments, _packed(model, inputs), required)
-        try:
-            return _traced(model, state, layers, given, values)
-        except ConversionError:
-            raise
-        except Exception as error:
-            reason = next(iter(str(error).strip().splitlines()), "")
-            raise ConversionError(
-                f"{type(model).__name__} does not run on the inputs: {type(error).__name__}: {reason}"
-            ) from error
+            run()
+        graph, seen, gradients = recording.graph(type(model).__name__, parameters)
+        return Trace(
+            graph,
+            given,
+            {name: array_of(tensor) for name, tensor in run.outputs.items()},
+            Loaded(seen),
+            Loaded(gradients),
+            parameters,
+            layers.frozen(),
+            kept.changed(),
+            modes,
+            precision(),
+        )
 
 
-def _arguments(model: nn.Cell) -> tuple[list[str], list[str]]:
-    """The arguments of `construct`, and those that must be given."""
-    parameters = inspect.signature(model.construct).parameters.values()
-    named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
-    required = [p for p in named if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
-    return [p.name for p in named], [p.name for p in required or named[:1]]
+class _Run:
+    """A run that is recorded."""
+
+    def __init__(
+        self,
+        model: nn.Cell,
+        recording: Recording,
+        kept: Kept,
+        state: Sequence[Entry],
+        tensors: Mapping[str, Any],
+        loss: Loss | None,
+    ) -> None:
+        self._model = model
+        self._recording = recording
+        self._state = state
+        self._tensors = tensors
+        self._loss = loss
+        self.inputs = dict(flat(tensors))
+        self.outputs: dict[str, Tensor] = {}
+        paths = {cell: path for path, cell in model.cells_and_names()}
+        self._kept = kept
+        self._watch = Watch(self._before, recording.add_call, recording.is_one, lambda cell: paths.get(cell, ""))
+
+    def _before(self, call: Call) -> None:
+        self._kept.before(call)
+        self._recording.before(call)
+
+    def __call__(self) -> Mapping[str, Tensor]:
+        """The outputs."""
+        for index, (name, tensor) in enumerate(self.inputs.items()):
+            self._recording.add_input(name, index, tensor)
+        with self._watch([*self.inputs.values(), *(entry.tensor for entry in self._state)]):
+            result = _lost(self._loss, called(self._model, self._tensors))
+        self.outputs = dict(flat(result))
+        for index, (name, tensor) in enumerate(self.outputs.items()):
+            self._recording.add_output(name, index, tensor)
+        return self.outputs
 
 
-def _packed(model: nn.Cell, inputs: Any) -> Any:
-    """Inputs by position, with all that an argument `*inputs` takes in one tuple."""
-    parameters = list(inspect.signature(model.construct).parameters.values())
-    places = [place for place, p in enumerate(parameters) if p.kind is p.VAR_POSITIONAL]
-    if not places or not isinstance(inputs, (tuple, list)):
-        return inputs
-    return (*inputs[: places[0]], tuple(inputs[places[0] :]))
+def whole(
+    model: nn.Cell,
+    inputs: Inputs | tuple[Array, ...],
+    *,
+    train: bool = False,
+    pull: Pull | None = None,
+    loss: Loss | None = None,
+) -> Whole:
+    """Run the cell once as it stands, compiled where it is compiled, and leave it as it was.
+
+    Args:
+        inputs, train, pull, loss: as for `trace`. Inputs inside tuples and mappings get no gradients; a loss must be a
+            function that MindSpore compiles where graph mode is set.
+
+    Raises:
+        ConversionError: the cell does not run on them, or has no gradients there.
+    """
+    state, given = entries(model), _named(model, inputs)
+    with undisturbed(model, state, train=train, as_it_stands=True) as kept, _explained(model):
+        result = _lost(loss, called(model, tensors_for(model, given)))
+        outputs = dict(flat(result))
+        if pull is None:
+            return Whole({name: array_of(tensor) for name, tensor in outputs.items()}, {}, {}, kept.changed())
+    with undisturbed(model, state, train=train, as_it_stands=True) as kept, _explained(model):
+        made, of_inputs, of_parameters = pulled_as_it_stands(
+            model,
+            tensors_for(model, given),
+            list(paths_in(result)),
+            _trained(state),
+            of_a_loss if loss else pull,
+            loss,
+        )
+        arrays = {name: array_of(tensor) for name, tensor in zip(outputs, made, strict=True)}
+        return Whole(arrays, of_inputs, of_parameters, kept.changed())
 
 
-def _run(model: nn.Cell, inputs: Mapping[str, Any]) -> list[Array]:
-    return [array_of(tensor) for _, tensor in flat(_called(model, _tensors(model, inputs)))]
+def _named(model: nn.Cell, inputs: Any) -> Inputs:
+    arguments, required = arguments_of(model)
+    return named_inputs(arguments, packed(model, inputs), required)
 
 
-def _called(model: nn.Cell, tensors: Mapping[str, Any]) -> Any:
-    """The model's result; an argument `*inputs` takes all items of its tuple."""
-    bound = inspect.signature(model.construct).bind_partial()
-    for name, value in tensors.items():
-        several = bound.signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
-        bound.arguments[name] = value if isinstance(value, tuple) or not several else (value,)
-    bound.apply_defaults()
-    return model(*bound.args, **bound.kwargs)
+def _smallest(model: nn.Cell, state: Sequence[Entry], layers: Layers, train: bool) -> Inputs:
+    def run(tried: Inputs) -> list[Array]:
+        return [array_of(tensor) for _, tensor in flat(called(model, tensors_for(model, tried)))]
+
+    with undisturbed(model, state, train=train):
+        return smallest_inputs(arguments_of(model)[1], layers.listed(), run, (Exception,))
 
 
-def _tensors(model: nn.Cell, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Inputs as tensors, floating-point ones in the model's precision where it has one."""
-    precisions = {p.dtype for p in model.get_parameters() if p.dtype in mstype.float_type}
-    floating = precisions.pop() if len(precisions) == 1 else None
-    return {name: _nested(value, floating) for name, value in inputs.items()}
+def _trained(state: Sequence[Entry]) -> list[tuple[str, Parameter]]:
+    """The parameters that require gradients, with their keys."""
+    found = [(entry.key, entry.tensor) for entry in state if isinstance(entry.tensor, Parameter)]
+    return [(key, parameter) for key, parameter in found if parameter.requires_grad]
 
 
-def _nested(value: Any, floating: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _nested(item, floating) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return tuple(_nested(item, floating) for item in value)
-    return tensor_of(value, floating if np.issubdtype(value.dtype, np.floating) else None)
+def _lost(loss: Loss | None, result: Any) -> Any:
+    """The loss of a result, or the result."""
+    if loss is None:
+        return result
+    lost = loss(result)
+    if not isinstance(lost, Tensor) or lost.size != 1:
+        raise ConversionError("loss: must return a tensor of one number")
+    return lost
 
 
-def _traced(model: nn.Cell, state: Sequence[Entry], layers: Layers, inputs: Inputs, values: bool) -> Trace:
-    recording = Recording(layers, values=values)
-    paths = {cell: path for path, cell in model.cells_and_names()}
-    tensors = _tensors(model, inputs)
-    named = list(flat(tensors))
-    for index, (name, tensor) in enumerate(named):
-        recording.add_input(name, index, tensor)
-    watch = Watch(recording.add_call, lambda c, code: cell_row(c, code) is not None, lambda c: paths.get(c, ""))
-    with watch([*(tensor for _, tensor in named), *(entry.tensor for entry in state)]):
-        result = _called(model, tensors)
-    outputs = list(flat(result))
-    for index, (name, tensor) in enumerate(outputs):
-        recording.add_output(name, index, tensor)
-    graph, kept = recording.graph(type(model).__name__)
-    return Trace(graph, inputs, {name: array_of(tensor) for name, tensor in outputs}, kept)
+@contextmanager
+def _explained(model: nn.Cell) -> Iterator[None]:
+    """Whatever the run of a cell raises, as one line."""
+    try:
+        yield
+    except ConversionError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), "")
+        raise ConversionError(
+            f"{type(model).__name__} does not run on the inputs: {type(error).__name__}: {reason}"
+        ) from error

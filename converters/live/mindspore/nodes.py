@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from numpy.typing import NDArray
-
-Array = NDArray[Any]
+from twinzoo.converters.live.spool import Kept
 
 
 @dataclass(eq=False)
@@ -20,6 +17,10 @@ class Node:
         weights: role -> key, of the tensors of the model that it uses.
         whole: whether it is a cell, so that all of the cell's tensors are its weights.
         value: its first output; of a constant always, else where values were asked for.
+        source: the line of the user's code.
+        gradient: of its first output, once it was pulled back.
+        late: whether its gradient can be asked for only once the result is used, as behind a cell with a `bprop`.
+        blinds: nodes whose gradients are not told in full if this one is used.
     """
 
     name: str
@@ -28,7 +29,11 @@ class Node:
     attrs: Mapping[str, Hashable] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
     whole: bool = False
-    value: Array | None = None
+    value: Kept | None = None
+    source: str = ""
+    gradient: Kept | None = None
+    late: bool = False
+    blinds: tuple[Node, ...] = ()
 
 
 def uses(nodes: Iterable[Node]) -> dict[Node, int]:

@@ -3,32 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from types import CodeType
 from typing import Any
 
 from mindspore import Tensor, nn
+from mindspore import dtype as mstype
 
 from twinzoo.converters.graph import INPUT, OUTPUT, UNSEEN, Graph, Operation
 from twinzoo.converters.live.claims import PARAMETER, Group
-from twinzoo.converters.live.mindspore.calls import IDENTITY, Call, Effect, Step
+from twinzoo.converters.live.mindspore.calls import IDENTITY, Call, Effect, Step, writes
 from twinzoo.converters.live.mindspore.folding import folded
+from twinzoo.converters.live.mindspore.gradients import follow
 from twinzoo.converters.live.mindspore.layering import Layers
-from twinzoo.converters.live.mindspore.nodes import Array, Node
-from twinzoo.converters.live.mindspore.parameters import array_of
+from twinzoo.converters.live.mindspore.memory import Memory
+from twinzoo.converters.live.mindspore.nodes import Node
+from twinzoo.converters.live.mindspore.parameters import Array, array_of
 from twinzoo.converters.live.mindspore.rows import table
+from twinzoo.converters.live.source import user_line
+from twinzoo.converters.live.spool import Keep, Kept, Spool, as_it_is
 from twinzoo.zoo.errors import SpecError
 from twinzoo.zoo.spec.graph import normal_attrs
 from twinzoo.zoo.spec.schema import OPS
+
+_SHARED = frozenset(["batch_statistics"])
+"""What both frameworks say of an operation beyond the op table."""
+
+STOP = "stop_gradient"
+
+WRITTEN = "mindspore.written"
+"""A tensor after something was written to a part of its memory, through a view of it or of which it is one."""
 
 
 class Recording:
     """The operations of one run. It keeps every tensor alive, so that none is taken for another one."""
 
-    def __init__(self, layers: Layers, *, values: bool) -> None:
+    def __init__(self, layers: Layers, *, values: bool, gradients: bool = False, spool: Spool | None = None) -> None:
+        """Start with nothing.
+
+        Args:
+            values: whether the first output of each operation is kept.
+            gradients: whether gradients are followed: then each first output has a hook that keeps its gradient, and
+                what stops gradients is an operation.
+            spool: where values and gradients wait, instead of in memory.
+        """
         self._layers = layers
+        self._keep: Keep = spool.put if spool else as_it_is
         self._values = values
+        self._gradients = gradients
         self._nodes: list[Node] = []
         self._made: dict[int, tuple[Node, int]] = {}
-        self._alive: list[Tensor] = []
+        self._memory = Memory()
+        self._late: dict[int, Node] = {}
 
     def add_input(self, name: str, index: int, tensor: Tensor) -> None:
         """An input of the model."""
@@ -36,10 +61,26 @@ class Recording:
 
     def add_output(self, name: str, index: int, tensor: Tensor) -> None:
         """An output of the model."""
+        self._follow_late(tensor)
         self._add(Node(name, OUTPUT, (self._source(tensor),), {"index": index}), ())
+
+    def is_one(self, cell: nn.Cell, code: CodeType) -> bool:
+        """Whether running this code as the `construct` of a cell is one operation: a row, or a gradient of its own."""
+        return table.cell_row(cell, code) is not None or (self._gradients and bool(cell.has_bprop))
+
+    def before(self, call: Call) -> None:
+        """A call that will run."""
+        for tensor in call.tensors:
+            self._follow_late(tensor)
+
+    def _follow_late(self, tensor: Tensor) -> None:
+        """MindSpore makes the result of a cell with a `bprop` its own after `construct`, whose hooks are lost then."""
+        if id(tensor) in self._late:
+            follow(tensor, self._late[id(tensor)], self._keep)
 
     def add_call(self, call: Call) -> None:
         """A call that was watched."""
+        before = self._made.get(id(call.x)) if writes(call) else None
         effect = _effect(call)
         in_place = _in_place(call)
         if isinstance(effect, list):
@@ -50,26 +91,45 @@ class Recording:
         else:
             self._add_step(call, effect, call.results)
         if in_place:
-            self._know(call.x, self._source(call.results[0]))
+            self._written(call, before)
+
+    def _written(self, call: Call, before: tuple[Node, int] | None) -> None:
+        """What was written is in the tensor, and in others over the same memory, which are made anew."""
+        now = self._source(call.results[0])
+        self._know(call.x, now)
+        for other in self._memory.written(call.x):
+            if other is not call.results[0] and not self._layers.key(other):
+                parts, blinds = (self._source(other), now), (now[0], *(before or ())[:1])
+                self._add(Node(call.place, WRITTEN, parts, blinds=blinds, source=now[0].source), (other,))
 
     def _add_step(self, call: Call, step: Step, results: tuple[Tensor, ...]) -> None:
         operands = tuple(self._source(tensor) for tensor in step.inputs)
-        if step.kind == IDENTITY:
+        if step.kind == IDENTITY or (step.kind == STOP and not self._stops(step.inputs[0])):
             self._know(results[0], operands[0])
             return
         cell = call.owner if isinstance(call.owner, nn.Cell) else None
         weights = self._layers.of_cell(cell) if cell else {r: self._layers.key(t) for r, t in step.weights.items()}
-        self._add(Node(call.place, step.kind, operands, step.attrs, weights, whole=cell is not None), results)
+        made = Node(call.place, step.kind, operands, step.attrs, weights, whole=cell is not None, source=user_line())
+        made.late = cell is not None and bool(cell.has_bprop)
+        self._add(made, results)
+
+    def _stops(self, tensor: Tensor) -> bool:
+        return self._gradients and tensor.dtype in mstype.float_type
 
     def _add(self, node: Node, results: tuple[Tensor, ...]) -> None:
         self._nodes.append(node)
         for index, tensor in enumerate(results):
             self._know(tensor, (node, index))
         if results and (self._values or node.kind == UNSEEN):
-            node.value = array_of(results[0])
+            node.value = (as_it_is if node.kind == UNSEEN else self._keep)(array_of(results[0]))
+        if results and self._gradients and node.kind not in (UNSEEN, PARAMETER):
+            if node.late:
+                self._late[id(results[0])] = node
+            else:
+                follow(results[0], node, self._keep)
 
     def _know(self, tensor: Tensor, source: tuple[Node, int]) -> None:
-        self._alive.append(tensor)
+        self._memory.add(tensor)
         self._made[id(tensor)] = source
 
     def _source(self, tensor: Tensor) -> tuple[Node, int]:
@@ -80,9 +140,15 @@ class Recording:
             self._add(node, (tensor,))
         return self._made[id(tensor)]
 
-    def graph(self, title: str) -> tuple[Graph, dict[int, Array]]:
-        """The graph, and the values that were kept by position."""
-        nodes, groups = self._claimed(folded(self._nodes))
+    def graph(
+        self, title: str, gradients: Mapping[str, Array] | None = None
+    ) -> tuple[Graph, dict[int, Kept], dict[int, Kept]]:
+        """The graph, and the values and the gradients that were kept by position.
+
+        Args:
+            gradients: those of the model's own tensors by key.
+        """
+        nodes, groups = self._claimed(folded(_without_unread(self._nodes)))
         names, layers = self._layers.used()
         places = {node: place for place, node in enumerate(nodes)}
         operations = tuple(
@@ -92,11 +158,19 @@ class Recording:
                 tuple((places[source], output) for source, output in node.operands),
                 dict(node.attrs),
                 names[groups[node]] if node in groups else "",
+                node.source,
             )
             for node in nodes
         )
         values = {place: node.value for place, node in enumerate(nodes) if self._values and node.value is not None}
-        return Graph(title, layers, operations), values
+        own = gradients or {}
+        blind = {node for made in nodes for node in made.blinds}
+        told = {
+            place: own.get(node.name) if node.kind == PARAMETER else node.gradient
+            for place, node in enumerate(nodes)
+            if node not in blind
+        }
+        return Graph(title, layers, operations), values, {p: g for p, g in told.items() if g is not None}
 
     def _claimed(self, nodes: list[Node]) -> tuple[list[Node], dict[Node, Group]]:
         """The nodes, each with the group of the tensors that it uses; those of other groups become operands."""
@@ -109,7 +183,7 @@ class Recording:
                 groups[node], shared = self._layers.claim(node.kind, node.weights)
                 for key in shared:
                     if key not in in_the_open:
-                        value = array_of(self._layers.tensor(key)) if self._values else None
+                        value = self._keep(array_of(self._layers.tensor(key))) if self._values else None
                         in_the_open[key] = Node(key, PARAMETER, weights={"weight": key}, value=value)
                     own = in_the_open[key]
                     if own not in groups:
@@ -141,7 +215,7 @@ def _normal(call: Call, step: Step) -> Step:
     if step.kind not in OPS:
         return Step(step.kind, step.inputs, {**step.attrs, **step.own}, step.weights)
     attrs = normal_attrs(call.name, OPS[step.kind], step.attrs)
-    own = {f"mindspore.{name}": value for name, value in step.own.items()}
+    own = {name if name in _SHARED else f"mindspore.{name}": value for name, value in step.own.items()}
     return Step(step.kind, step.inputs, attrs | own, step.weights)
 
 
@@ -159,11 +233,21 @@ def _all_plain(values: tuple[Any, ...]) -> bool:
 
 
 def _in_place(call: Call) -> bool:
-    """Whether the call changes its first tensor: `x[i] = y`; and `x += y`, `x.add_(y)` where the device does it so."""
+    """Whether the call has changed its first tensor; `x += y` and `x.add_(y)` do where the device does it so."""
     if call.name == "__setitem__":
         return True
-    named_so = call.name.startswith("__i") or (call.name.endswith("_") and not call.name.endswith("__"))
-    return bool(named_so and call.x.data_ptr() == call.results[0].data_ptr())
+    return writes(call) and bool(call.x.data_ptr() == call.results[0].data_ptr())
+
+
+def _without_unread(nodes: list[Node]) -> list[Node]:
+    """The nodes without those that say what was written to a tensor which nobody reads after it."""
+    kept: list[Node] = []
+    read: set[Node] = set()
+    for node in reversed(nodes):
+        if node.kind != WRITTEN or node in read:
+            kept.append(node)
+            read.update(source for source, _ in node.operands)
+    return kept[::-1]
 
 
 def _joined(*words: str) -> str:

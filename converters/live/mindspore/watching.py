@@ -37,6 +37,7 @@ class Watch:
 
     def __init__(
         self,
+        before: Callable[[Call], None],
         report: Callable[[Call], None],
         whole: Callable[[nn.Cell, CodeType], bool],
         path_of: Callable[[nn.Cell], str],
@@ -44,10 +45,12 @@ class Watch:
         """Get ready to watch.
 
         Args:
+            before: is given each call before it runs.
             report: is given each call after it, with its results.
             whole: whether running this code as the `construct` of this cell is reported as one call.
             path_of: the path of a cell.
         """
+        self._before = before
         self._report = report
         self._whole = whole
         self._path_of = path_of
@@ -90,6 +93,7 @@ class Watch:
             call = self._call_of(frame)
             if call is not None:
                 self._inside, self._open = True, (frame, call)
+                self._before(call)
         elif event == "return" and self._open is not None and frame is self._open[0]:
             call, self._open = self._open[1], None
             self._end(call, value)
@@ -107,8 +111,8 @@ class Watch:
         """The call that entering a frame is, where it is one to report."""
         code, module = frame.f_code, str(frame.f_globals.get("__name__", ""))
         if code.co_name == "construct":
-            cell = frame.f_locals.get("self")
-            if not isinstance(cell, nn.Cell) or not self._whole(cell, code):
+            cell = _cell_of(frame)
+            if cell is None or not self._whole(cell, code):
                 return None
             name = type(cell).__name__
             return replace(_call(frame, name), owner=cell, place=self._path_of(cell) or name)
@@ -130,8 +134,8 @@ class Watch:
         A cell of MindSpore without others inside has the name of its function already.
         """
         while frame is not None:
-            cell = frame.f_locals.get("self") if frame.f_code.co_name == "construct" else None
-            if isinstance(cell, nn.Cell):
+            cell = _cell_of(frame)
+            if cell is not None:
                 path = self._path_of(cell)
                 if path and type(cell).__module__.startswith("mindspore.") and not cell.name_cells():
                     return replace(call, place=path)
@@ -153,6 +157,7 @@ class Watch:
             call = self._placed(Call(name, values, named, tuple(named)), inspect.currentframe())
             self._inside = True
             try:
+                self._before(call)
                 result = method(*values, **named)
             except BaseException:
                 self._inside = False
@@ -163,11 +168,19 @@ class Watch:
         return reporting
 
 
+def _cell_of(frame: FrameType) -> nn.Cell | None:
+    """The cell whose `construct` a frame is, whatever its code calls itself."""
+    code = frame.f_code
+    found = frame.f_locals.get(code.co_varnames[0]) if code.co_name == "construct" and code.co_argcount else None
+    return found if isinstance(found, nn.Cell) else None
+
+
 def _call(frame: FrameType, name: str) -> Call:
     """A call with its arguments as they are when it is entered."""
-    found = inspect.getargvalues(frame)
+    found, cell = inspect.getargvalues(frame), _cell_of(frame)
     count = frame.f_code.co_argcount
-    by_position = [argument for argument in found.args[:count] if argument != "self"]
+    own = {"self"} if cell is None else {frame.f_code.co_varnames[0]}
+    by_position = [argument for argument in found.args[:count] if argument not in own]
     values = [found.locals[argument] for argument in by_position]
     if found.varargs:
         values += found.locals[found.varargs]

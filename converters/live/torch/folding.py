@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from twinzoo.converters.graph import UNSEEN
 from twinzoo.converters.live.torch.arrays import Array
 from twinzoo.converters.live.torch.nodes import Node, uses
@@ -53,7 +55,7 @@ def _standardize(node: Node, before: Node) -> list[Node]:
 def _constant(node: Node) -> Array | None:
     """The constant right of a function of two."""
     source = node.operands[1][0]
-    return source.value if source.kind == UNSEEN else None
+    return source.value if source.kind == UNSEEN and isinstance(source.value, np.ndarray) else None
 
 
 def _floats(array: Array) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from twinzoo.converters.live.claims import Group
-from twinzoo.converters.live.torch.arrays import Array
+from twinzoo.converters.live.spool import Kept
 
 
 @dataclass(eq=False)
@@ -21,6 +21,11 @@ class Node:
         key: the name of the tensor, where it is one of the model's own.
         sources: the model's own tensors that it was made of, by their names.
         value: its first output; of a small constant always, else where values were asked for.
+        source: the line of the user's code.
+        reaches: whether its result depends, in floating-point numbers, on something that gradients are taken of.
+        recorded: whether PyTorch records gradients of its result.
+        gradient: of its first output, once it was pulled back.
+        blinds: nodes whose gradients are not told in full if this one is used.
         layer: what it has of the model's tensors, once it is an operation.
     """
 
@@ -33,7 +38,12 @@ class Node:
     live: bool = False
     key: str = ""
     sources: tuple[str, ...] = ()
-    value: Array | None = None
+    value: Kept | None = None
+    source: str = ""
+    reaches: bool = False
+    recorded: bool = False
+    gradient: Kept | None = None
+    blinds: tuple[Node, ...] = ()
     layer: Group | None = None
 
 

@@ -20,6 +20,7 @@ from twinzoo.converters.live.torch.calls import Call, Step, tensors_in
 from twinzoo.converters.live.torch.modules import attributes_of, is_leaf, is_whole, kind_of
 from twinzoo.converters.live.torch.recording import Recording
 from twinzoo.converters.live.torch.rows import plain_name
+from twinzoo.converters.live.torch.writing import writes
 
 
 class Watch(TorchFunctionMode):
@@ -44,7 +45,8 @@ class Watch(TorchFunctionMode):
         changed = args[:1] if name in ("setitem", "set_data") else result
         results = tuple(tensors_in(changed))
         if results:
-            self._recording.add_call(Call(name, args, kwargs, results), self._name(name))
+            call = Call(name, args, kwargs, results)
+            self._recording.add_call(call, self._name(name), writes=writes(func, args, kwargs))
         return result
 
     def _name(self, function: str) -> str:

@@ -51,12 +51,13 @@ def buffer_causes(
 
 def _explained(key: str, moved: Moved, mean_agrees: bool) -> tuple[str, str, str]:
     ours, theirs = moved.a - moved.before, moved.b - moved.before
-    if not theirs.any() and ours.any():
-        fix = "b: put the network in training mode before the step: model.train(), cell.set_train()"
-        return "norm-mode", "b's running statistics do not move, a's do", fix
+    for side, other, moves in (("b", "a", theirs), ("a", "b", ours)):
+        if not moves.any():
+            fix = f"{side}: put the network in training mode before the step: model.train(), cell.set_train()"
+            return "norm-mode", f"{side}'s running statistics do not move, {other}'s do", fix
     if mean_agrees and (variance := _biased(moved)) is not None:
         return variance
-    ratio = float((ours * theirs).sum() / (ours * ours).sum()) if ours.any() else 0.0
+    ratio = float((ours * theirs).sum() / (ours * ours).sum())
     if ratio > 0 and np.abs(theirs - ratio * ours).mean() <= moved.noise * (1 + ratio):
         return _momentum(ratio, moved.noise / max(float(np.abs(ours).mean()), 1e-300))
     evidence = f"mean |a-b| {np.abs(moved.a - moved.b).mean():.3g} where {moved.noise:.3g} is explained"
@@ -68,13 +69,13 @@ def _momentum(ratio: float, share: float) -> tuple[str, str, str]:
     share = max(2 * share, 1e-6)
     evidence = f"b's running statistics move {ratio:.4g} times as far as a's in every channel"
     for momentum in _MOMENTA:
-        for theirs in (1 - momentum, *_MOMENTA):
-            for ours, other in ((momentum, theirs), (theirs, momentum)):
-                if abs(other / ours - ratio) <= share * ratio:
-                    sums = abs(momentum + theirs - 1) < 1e-9
-                    why = ": MindSpore's momentum is 1 minus PyTorch's" if sums else ""
-                    fix = f"b: momentum must be {1 - ours:.4g} in nn.BatchNorm2d of MindSpore, {ours:.4g} in PyTorch's"
-                    return "momentum", f"{evidence}, as {other:.4g} against {ours:.4g} (PyTorch's meaning){why}", fix
+        others = (1 - momentum, *_MOMENTA)
+        pairs = [*((momentum, theirs) for theirs in others), *((theirs, momentum) for theirs in others)]
+        for ours, other in pairs:  # a's is the usual one, rather than b's
+            if abs(other / ours - ratio) <= share * ratio:
+                why = ": MindSpore's momentum is 1 minus PyTorch's" if abs(ours + other - 1) < 1e-9 else ""
+                fix = f"b: momentum must be {1 - ours:.4g} in nn.BatchNorm2d of MindSpore, {ours:.4g} in PyTorch's"
+                return "momentum", f"{evidence}, as {other:.4g} against {ours:.4g} (PyTorch's meaning){why}", fix
         for times in (2, 3):
             more = (1 - (1 - momentum) ** times) / momentum
             for value, side, once in ((more, "b", "a"), (1 / more, "a", "b")):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from twinzoo.parity.results import Finding
 from twinzoo.parity.text import listed
 
-STAGES = ("start", "forward", "loss", "backward", "optimizer", "schedule", "buffers")
+STAGES = ("start", "forward", "pool", "loss", "backward", "optimizer", "schedule", "buffers")
 """The parts of a step, in the order in which they run."""
 
 

@@ -428,7 +428,6 @@ def test_what_changes_nothing_is_no_operation(call: Callable[..., Any]) -> None:
             lambda: nn.Conv2dTranspose(4, 3, 3, stride=2),
             {"mindspore.before": (0, 0), "mindspore.behind": (1, 1)},
         ),
-        (lambda: nn.BatchNorm2d(4, use_batch_statistics=True), {"mindspore.batch_statistics": True}),
     ],
 )
 def test_what_the_table_has_no_words_for_is_told_in_mindspores(build: Callable[[], Any], own: dict[str, Any]) -> None:

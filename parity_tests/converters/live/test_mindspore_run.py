@@ -258,3 +258,20 @@ def test_a_model_that_runs_on_nothing() -> None:
 def test_a_profiler_in_c_is_said_to_be_in_the_way() -> None:
     with cProfile.Profile(), pytest.raises(ConversionError, match="a profiler in C is running"):
         trace(nn.ReLU(), (np.ones((1, 2), np.float32),))
+
+
+def test_a_cell_may_call_itself_as_it_likes() -> None:
+    class Mine(nn.Cell):  # type: ignore[misc]
+        def __init__(this) -> None:
+            super().__init__()
+            this.inner = nn.SequentialCell(nn.Conv2d(3, 2, 1), nn.ReLU())
+
+        def construct(this, x: Any) -> Any:
+            return this.inner(x) + 1
+
+    found = trace(Mine(), (np.ones((1, 3, 4, 4), np.float32),))
+    assert [(op.name, op.kind) for op in found.graph.operations][1:-1] == [
+        ("inner.0", "conv2d"),
+        ("inner.1", "relu"),
+        ("add", "affine"),
+    ]

@@ -174,7 +174,7 @@ LAYERS: list[tuple[nn.Module, str, dict[str, Any]]] = [
       "groups": 2}),
     (nn.BatchNorm2d(4, eps=1e-3, momentum=0.2), "batch_norm", {"eps": 1e-3, "momentum": 0.2, "affine": True}),
     (nn.BatchNorm2d(4, track_running_stats=False), "batch_norm",
-     {"eps": 1e-5, "momentum": 0.1, "affine": True, "torch.training": True}),
+     {"eps": 1e-5, "momentum": 0.1, "affine": True, "batch_statistics": True}),
     (nn.InstanceNorm2d(4, affine=True), "instance_norm", {"eps": 1e-5, "affine": True}),
     (nn.InstanceNorm2d(4, affine=True, track_running_stats=True), "batch_norm",
      {"eps": 1e-5, "momentum": 0.1, "affine": True}),

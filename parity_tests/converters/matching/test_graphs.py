@@ -29,6 +29,12 @@ def shuffled(graph: Graph, seed: int = 0) -> tuple[Graph, dict[str, str]]:
     return Graph("shuffled", layers, operations), names
 
 
+def used(graph: Graph, names: dict[str, str]) -> dict[str, str]:
+    """The names of layers that an operation uses: a graph says nothing of the others."""
+    layers = {op.layer for op in graph.operations}
+    return {layer: name for layer, name in names.items() if layer in layers}
+
+
 def without_attributes(graph: Graph, kind: str) -> Graph:
     return replace(graph, operations=tuple(replace(o, attrs={}) if o.kind == kind else o for o in graph.operations))
 
@@ -39,7 +45,7 @@ def test_every_model_is_found_under_random_names(name: str) -> None:
     other, names = shuffled(graph)
     found = match_graphs(graph, other)
     assert found.whole
-    assert found.layers == names
+    assert found.layers == used(graph, names)
     assert not found.tied
     assert not found.symmetric
 
@@ -53,7 +59,7 @@ def test_other_attributes_and_functions_do_not_hinder(name: str) -> None:
     for changed in (without_attributes(other, "batch_norm"), replace(other, operations=strange)):
         found = match_graphs(graph, changed)
         assert found.whole
-        assert found.layers == names
+        assert found.layers == used(graph, names)
 
 
 def two_branches(

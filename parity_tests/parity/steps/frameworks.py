@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twinzoo.ports.mindspore.runtime import prepare
+
 Array = NDArray[Any]
 
 CHANNELS = 6
@@ -74,6 +76,7 @@ class MindSpore:
         import mindspore as ms
         from mindspore import nn, ops
 
+        prepare()
         self.ms, self.ops, self.exact = ms, ops, exact
         conv = {"kernel_size": 3, "pad_mode": "pad", "padding": 1, "has_bias": True}
         self.net = nn.SequentialCell(

@@ -17,6 +17,7 @@ HALVED = {"rate": lambda step: 0.5 ** ((step - 1) // 3)}
 EARLY = {"rate": lambda step: 0.5 ** (step // 3)}
 SWAPPED = {"label": lambda y: 1 - y}
 SMOOTHED = {"label": lambda y: y * np.float32(0.9)}
+SIGNED = {"label": lambda y: 2 * y - 1}
 SGD: dict[str, Any] = {"optimizer": "sgd"}
 HEAVY: dict[str, Any] = {"optimizer": "momentum"}
 
@@ -48,6 +49,7 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], list[str], str, int]] =
     "biased variance": ({}, {"biased": True}, ["variance"], "buffers", 1),
     "two forwards": ({}, {"forwards": 2}, ["extra-op"], "buffers", 1),
     "evaluation mode": ({}, {"evaluating": True}, ["norm-mode"], "buffers", 1),
+    "evaluation mode of a": ({"evaluating": True}, {"evaluating": False}, ["norm-mode"], "buffers", 1),
     "loss doubled": ({}, {"weight": 2.0}, ["scale"], "loss", 1),
     "loss times 1.37": ({}, {"weight": 1.37}, ["scale"], "loss", 1),
     "sgd loss times 1.37": (SGD, {"weight": 1.37}, ["scale"], "loss", 1),
@@ -57,6 +59,7 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], list[str], str, int]] =
     "gradients scaled": ({}, {"gradient_factor": 0.25}, ["scale"], "backward", 1),
     "labels swapped": ({}, SWAPPED, ["label"], "loss", 1),
     "labels smoothed": ({}, SMOOTHED, ["label"], "loss", 1),
+    "labels of both signs": ({}, SIGNED, ["label"], "loss", 1),
     "other weights": ({}, {"start": {"last.bias": lambda x: x + 0.01}}, ["weight-value"], "start", 0),
     "b draws": ({}, {"noise": 1e-3}, ["nondeterminism"], "forward", 1),
     "a draws": ({"noise": 1e-3}, {"noise": 0.0}, ["nondeterminism"], "forward", 1),
@@ -75,10 +78,16 @@ def compared(kind: type[Run], both: dict[str, Any], b: dict[str, Any], count: in
     return compare_steps(partial(kind, **both), partial(kind, **{"backwards": True, **both, **b}), given)
 
 
+def planted_steps(what: str) -> StepsReport:
+    """What is made of one of PLANTED."""
+    both, b, _, _, _ = PLANTED[what]
+    return compared(Run, both, b)
+
+
 @pytest.mark.parametrize("what", PLANTED)
 def test_a_planted_mistake_is_named(what: str) -> None:
-    both, b, causes, stage, step = PLANTED[what]
-    report = compared(Run, both, b)
+    _, _, causes, stage, step = PLANTED[what]
+    report = planted_steps(what)
     assert not report.ok
     assert [finding.cause for finding in report.findings] == causes
     assert report.first_divergence is not None

@@ -162,7 +162,7 @@ def test_what_is_only_there_after_a_step_is_paired_then() -> None:
 
     wrong = compare_steps(Remembering, partial(Doubled, backwards=True), batches(4))
     assert [f.layer for f in wrong.findings] == ["pool.images"]
-    assert wrong.first_divergence is not None and wrong.first_divergence.stage == "buffers"
+    assert wrong.first_divergence is not None and wrong.first_divergence.stage == "pool"
 
 
 def test_steppers_are_fed_copies() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from twinzoo.commands.options import JSON, factory, random_inputs, show_report
+from twinzoo.commands.options import ALL_LAYERS, GRAD, HTML, JSON, TRAIN, factory, random_inputs, show_report
 
 _INPUT = click.option(
     "--input", "shapes", multiple=True, metavar="NAME=1x3x64x64", help="The shape of an input; seeded noise is fed."
@@ -18,31 +18,48 @@ _INPUT = click.option(
 @click.option("--a", required=True, metavar="PKG.MOD:FACTORY|RECORD", help="What is right.")
 @click.option("--b", required=True, metavar="PKG.MOD:FACTORY|RECORD", help="What is compared with it.")
 @_INPUT
+@GRAD
+@TRAIN
+@click.option("--steps", default=0, help="Train both for so many steps of Adam too.")
+@ALL_LAYERS
 @JSON
-@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write the report as a web page too.")
-def compare(a: str, b: str, shapes: tuple[str, ...], json_path: Path | None, html_path: Path | None) -> None:
+@HTML
+def compare(
+    a: str,
+    b: str,
+    shapes: tuple[str, ...],
+    grad: bool,
+    train: bool,
+    steps: int,
+    all_layers: bool,
+    json_path: Path | None,
+    html_path: Path | None,
+) -> None:
     """Compare two models of anybody's, operation by operation.
 
     Each side is a function that makes an nn.Module or an nn.Cell, or the path of a record.
     """
     import twinzoo
 
-    report = twinzoo.compare(_side("--a", a), _side("--b", b), random_inputs(shapes))
-    show_report(report, json_path, html_path)
+    sides = _side("--a", a), _side("--b", b)
+    report = twinzoo.compare(*sides, random_inputs(shapes), grad=grad, train=train, steps=steps)
+    show_report(report, all_layers, json_path, html_path)
 
 
 @click.command()
 @click.argument("model", metavar="PKG.MOD:FACTORY")
 @click.argument("path", type=click.Path(path_type=Path))
 @_INPUT
-def record(model: str, path: Path, shapes: tuple[str, ...]) -> None:
+@GRAD
+@TRAIN
+def record(model: str, path: Path, shapes: tuple[str, ...], grad: bool, train: bool) -> None:
     """Run a model once and write down what each operation gave.
 
     The record can be compared on another machine, where neither framework needs to be.
     """
     import twinzoo
 
-    twinzoo.record(factory("MODEL", model), random_inputs(shapes), path)
+    twinzoo.record(factory("MODEL", model), random_inputs(shapes), path, grad=grad, train=train)
     click.echo(f"wrote {path}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from twinzoo.parity.report import ParityReport
+    from twinzoo.parity.steps.report import StepsReport
 
 JSON = click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the result as JSON too.")
+HTML = click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write the report as a web page too.")
+GRAD = click.option("--grad", is_flag=True, help="The gradients of all values and parameters too.")
+TRAIN = click.option("--train", is_flag=True, help="In training mode, with the running statistics after it.")
+ALL_LAYERS = click.option("--all-layers", is_flag=True, help="Show every row of a long table.")
 
 
 def write_json(path: Path | None, text: str) -> None:
@@ -65,9 +71,23 @@ def random_inputs(given: tuple[str, ...]) -> tuple[np.ndarray[Any, Any], ...] | 
     return tuple(inputs) or None
 
 
-def show_report(report: ParityReport, json_path: Path | None, html_path: Path | None) -> None:
-    """Print a comparison, write what was asked for, and end with 1 where the sides differ."""
+def show_steps(report: StepsReport, json_path: Path | None, html_path: Path | None) -> None:
+    """Print a comparison of training steps, write what was asked for, and end with 1 where the sides differ."""
     click.echo(str(report))
+    if json_path:
+        report.to_json(json_path)
+    if html_path:
+        report.to_html(html_path)
+    raise SystemExit(0 if report.ok else 1)
+
+
+def show_report(report: ParityReport, all_layers: bool, json_path: Path | None, html_path: Path | None) -> None:
+    """Print a comparison, write what was asked for, and end with 1 where the sides differ.
+
+    It has colours on a terminal alone, and nowhere where NO_COLOR is set (no-color.org).
+    """
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    click.echo(report.text(all_layers=all_layers, colour=colour))
     if json_path:
         report.to_json(json_path)
     if html_path:

@@ -266,6 +266,17 @@ def _prelu(a: Attrs, x: Shape) -> Shape:
 
 
 @op(
+    "learned_scale",
+    attrs={"start": Float(1.0)},
+    params=lambda a, x: {"weight": Param((1,), "constant", a["start"])},
+    flops=lambda a, y, x: volume(y),
+)
+def _learned_scale(a: Attrs, x: Shape) -> Shape:
+    """weight * x with one learned number, which starts at `start`."""
+    return x
+
+
+@op(
     "dropout",
     positional=("p",),
     attrs={"p": Float(0.5, minimum=0.0, maximum=1.0)},

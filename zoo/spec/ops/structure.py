@@ -90,6 +90,14 @@ def _reshape(a: Attrs, x: Shape) -> Shape:
     return tuple(shape)
 
 
+@op("reshape_like", inputs=("x", "like"))
+def _reshape_like(a: Attrs, x: Shape, like: Shape) -> Shape:
+    """The elements of x in rows of the shape of `like`, of which nothing else is used."""
+    if _count(x) != _count(like):
+        raise ShapeMismatch(f"the input holds {_count(x)} elements, what it is to be like {_count(like)}")
+    return like
+
+
 @op("flatten", attrs={"start": Int(1, minimum=0)})
 def _flatten(a: Attrs, x: Shape) -> Shape:
     """All dimensions from `start` on become one."""

@@ -125,10 +125,11 @@ def _batch_norm(call: Call) -> Step:
     """The cell keeps the complement of its momentum, and frozen gamma and beta where it is not affine."""
     made = call.owner.bn2d if isinstance(call.owner, nn.BatchNorm3d) else call.owner
     attrs = {"eps": made.eps, "momentum": round(made.momentum, 12), "affine": made.gamma.requires_grad}
-    return Step("batch_norm", (call.x,), attrs, own=_statistics(made.use_batch_statistics))
+    told = made.use_batch_statistics
+    return Step("batch_norm", (call.x,), attrs, own=_statistics(made.training if told is None else told))
 
 
-def _statistics(of_the_batch: bool | None) -> dict[str, bool]:
+def _statistics(of_the_batch: bool) -> dict[str, bool]:
     return {"batch_statistics": True} if of_the_batch else {}
 
 
@@ -136,7 +137,7 @@ def _statistics(of_the_batch: bool | None) -> dict[str, bool]:
 def _mint_batch_norm(call: Call) -> Step:
     made = call.owner
     attrs = {"eps": made.eps, "momentum": made.momentum or 0.0, "affine": made.affine}
-    return Step("batch_norm", (call.x,), attrs, own=_statistics(made.running_mean is None))
+    return Step("batch_norm", (call.x,), attrs, own=_statistics(made.training or made.running_mean is None))
 
 
 @cell("group_norm", nn.GroupNorm, mint.nn.GroupNorm)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import partial
 from typing import Any
 
 from mindspore import Parameter, Tensor
 
-from twinzoo.converters.live.mindspore.calls import Call, Step
+from twinzoo.converters.live.mindspore.calls import IDENTITY, Call, Step
 from twinzoo.converters.live.mindspore.rows.spatial import window_padding
 from twinzoo.converters.live.mindspore.rows.table import Row, SingleRow, function, holds, pair, weighted
 
@@ -124,7 +125,7 @@ def _layer_norm(call: Call) -> Step:
 
 @function("batch_norm")
 def _batch_norm(call: Call) -> Step:
-    """In eval mode a primitive does not know its momentum, which is the op's default then."""
+    """By running statistics a primitive does not know its momentum, which is the op's default then."""
     if call.owner is not None:
         weight, bias, mean, var = call.values[1:5]
         return _normed(call, weight, bias, mean, var, call.get("epsilon"), bool(call.get("is_training")))
@@ -139,7 +140,7 @@ def _normed(call: Call, weight: Any, bias: Any, mean: Any, var: Any, eps: float,
     roles = {"weight": weight, "bias": bias} if affine else {}
     own: dict[str, Hashable] = {"batch_statistics": True} if training else {}
     attrs = {"eps": eps, "affine": affine}
-    if not training and call.owner is None:
+    if training or call.owner is None:
         attrs["momentum"] = call.get("momentum", at=6, default=0.1)
     return weighted("batch_norm", (call.x,), attrs, own, **roles, running_mean=mean, running_var=var)
 
@@ -163,3 +164,20 @@ def _with_transposed_weight(row: SingleRow) -> Row:
 def _matmul(call: Call) -> Step | None:
     flipped = [call.get(name, default=False) for name in ("transpose_a", "transpose_b")]
     return None if any(flipped) else Step("matmul", call.tensors)
+
+
+@function("dropout")
+def _dropout(call: Call) -> Step:
+    """The primitive has the share that it keeps, and is called in training alone."""
+    if call.owner is not None:
+        return Step("dropout", (call.x,), {"p": round(1.0 - call.get("keep_prob"), 12)})
+    return _thinned("dropout", call)
+
+
+def _thinned(kind: str, call: Call) -> Step:
+    p, training = call.get("p", at=1, default=0.5), call.get("training", at=2, default=True)
+    return Step(kind, (call.x,), {"p": p}) if p and training else Step(IDENTITY, (call.x,))
+
+
+for _name in ("dropout1d", "dropout2d", "dropout3d"):
+    function(_name)(partial(_thinned, _name))

@@ -17,7 +17,8 @@ def _unary(kind: str) -> Row:
 for _name in ("relu", "tanh", "sigmoid", "silu", "exp", "log", "sqrt", "abs", "square", "neg"):
     function(_name)(_unary(_name))
 function("negative")(_unary("neg"))
-function("stop_gradient", "identity", "copy", "clone", "contiguous", "detach")(_unary(IDENTITY))
+function("identity", "copy", "clone", "contiguous")(_unary(IDENTITY))
+function("stop_gradient", "detach")(_unary("stop_gradient"))
 
 
 def _binary(kind: str, *, reverse: bool = False) -> SingleRow:

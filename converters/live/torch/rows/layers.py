@@ -123,7 +123,7 @@ def _batch_norm(call: Call) -> Step:
         eps=call.get("eps", 1e-5),
         momentum=call.get("momentum", 0.1),
         affine=call.get("weight") is not None,
-        own={"torch.training": True} if call.get("training", False) else None,
+        own={"batch_statistics": True} if call.get("training", False) else None,
     )
 
 

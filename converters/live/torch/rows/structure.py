@@ -13,9 +13,14 @@ from twinzoo.converters.live.torch.calls import Call, Effect, Single, Step, plai
 from twinzoo.converters.live.torch.rows.table import row
 
 
-@row("contiguous detach clone alias requires_grad get_data cpu cuda positive", "input rest*")
+@row("contiguous clone alias requires_grad cpu cuda positive", "input rest*")
 def _identity(call: Call) -> Effect:
     return call.x
+
+
+@row("detach get_data", "input rest*")
+def _detach(call: Call) -> Step:
+    return step("stop_gradient", call.x)
 
 
 @row("to type float double half bfloat16 type_as", "input target* dtype other")
@@ -24,9 +29,16 @@ def _cast(call: Call) -> Effect:
     return call.x if call.x.is_floating_point() == call.results[0].is_floating_point() else step("torch.to", call.x)
 
 
+_DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d")
+"""The op table's, which draws for each element, and those for channels, which have their own words."""
+
+
 @row("dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout", "input p training")
-def _dropout(call: Call) -> Effect | None:
-    return None if call.get("training", True) and call.get("p", 0.5) else call.x
+def _dropout(call: Call) -> Effect:
+    p = call.get("p", 0.5)
+    if not call.get("training", True) or not p:
+        return call.x
+    return step(call.name if call.name in _DROPOUTS else f"torch.{call.name}", call.x, p=p)
 
 
 @row("cat concat concatenate", "tensors dim")

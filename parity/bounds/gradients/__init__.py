@@ -1,0 +1,1 @@
+"""How far rounding to float32 may lead a gradient, op by op; docs/rounding.md derives it."""
