@@ -29,7 +29,7 @@ def graph_of_spec(spec: Spec) -> Graph:
     drawing.draw(spec, "", made)
     for index, (name, value) in enumerate(spec.outputs.items()):
         drawing.add(Operation(name, OUTPUT, (made[value.ref],), {"index": index}))
-    return Graph(spec.name, drawing.layers, _leading_out(_folded(drawing.operations)))
+    return Graph(spec.name, drawing.layers, _leading_out(_folded(drawing.operations), drawing.returned))
 
 
 def _folded(operations: list[Operation]) -> list[Operation]:
@@ -52,9 +52,13 @@ def _numbers(operation: Operation) -> tuple[float, float]:
     return scale, shift
 
 
-def _leading_out(operations: list[Operation]) -> tuple[Operation, ...]:
-    """The operations from which a way leads to an output, and the inputs: no trace of a live model has the others."""
-    used = {i for i, op in enumerate(operations) if op.kind in (INPUT, OUTPUT)}
+def _leading_out(operations: list[Operation], returned: set[int]) -> tuple[Operation, ...]:
+    """The operations from which a way leads to an output, and the inputs: no trace of a live model has the others.
+
+    Args:
+        returned: what called networks return, which they compute also where it is not used.
+    """
+    used = returned | {i for i, op in enumerate(operations) if op.kind in (INPUT, OUTPUT)}
     for i in reversed(range(len(operations))):
         if i in used:
             used.update(place for place, _ in operations[i].operands)
@@ -88,6 +92,7 @@ class _Drawing:
     def __init__(self) -> None:
         self.layers: dict[str, Layer] = {}
         self.operations: list[Operation] = []
+        self.returned: set[int] = set()
 
     def add(self, operation: Operation) -> int:
         self.operations.append(operation)
@@ -127,7 +132,7 @@ class _Drawing:
         after: tuple[int, ...],
         asked: tuple[int, ...],
     ) -> tuple[int, int]:
-        """A reshape as a run at these sizes shows it: leading sizes that stay are 0, the one that is left open is -1."""
+        """A reshape as a run at these sizes shows it: leading sizes that stay are 0, one that is left open is -1."""
         if before == after:
             return operand
         start = len(after) - 1
@@ -160,6 +165,7 @@ class _Drawing:
         self.draw(role.spec, f"{prefix}{role.name}.", inner)
         for value, source in zip(node.outputs, role.spec.outputs.values(), strict=True):
             made[value.ref] = inner[source.ref]
+            self.returned.add(inner[source.ref][0])
 
 
 def _attrs(node: Node) -> dict[str, Hashable]:

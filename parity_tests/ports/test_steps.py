@@ -420,4 +420,4 @@ def test_blocks() -> None:
         ["generators_adam"],
         ["discriminators_adam"],
     ]
-    assert [block.made[:2] for block in cut] == [("fake_b", "fake_a"), ("history_b_next", "judged_b")]
+    assert [block.made[:2] for block in cut] == [("fake_b", "fake_a"), ("history_b_next", "history_a_next")]

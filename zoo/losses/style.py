@@ -95,7 +95,7 @@ def johnson_perceptual(
     for name, image in images.items():
         x = image
         if standardize:
-            mean, std = ([255 * value for value in values] for values in (_MEAN, _STD))
+            mean, std = ([round(255 * value, 3) for value in values] for values in (_MEAN, _STD))
             x = s.standardize(f"{name}_standardized", x, mean=mean, std=std)
         values = s.call(f"{name}_features", features, x)
         seen[name] = dict(zip(features.spec.outputs, values, strict=True))

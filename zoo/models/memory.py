@@ -132,7 +132,7 @@ def memory_update(
     hits = s.mul("hits", hit, s.reshape("known_rows", known, (batch, 1)))
     touched = above_zero(s, "touched", s.amax("touched_row", hits, axes=(0,)))
     sums = s.add("sums", keys, s.matmul("added", s.transpose("hits_by_slot", hits, (1, 0)), query))
-    moved = s.div("moved", sums, _lengths(s, "length", sums))
+    moved = s.l2_normalize("moved", sums, axis=1, eps=_TINY**0.5)
     older = s.mul("older", s.affine("grown", ages, shift=1.0), _others(s, "untouched", touched))
 
     noisy = s.add("noisy_ages", older, noise)
@@ -151,11 +151,6 @@ def memory_update(
         "next_values": _replaced(s, "next_values", values, writing, s.matmul("new_values", by_slot, colour)),
         "next_ages": s.mul("next_ages", older, _others(s, "unwritten", written)),
     }
-
-
-def _lengths(s: Spec, name: str, x: Value) -> Value:
-    squares = s.sum(f"{name}_squares", s.square(f"{name}_square", x), axes=(1,), keepdims=True)
-    return s.sqrt(name, s.clamp(f"{name}_held", squares, low=_TINY))
 
 
 def _matches(s: Spec, name: str, wanted: Value, among: Value, batch: int) -> Value:

@@ -131,7 +131,7 @@ def memory_discriminator(s: Spec, *, batch: int = 4, colours: int = COLOURS, siz
     ab = s.input("ab", shape=(batch, 2, size, size))
     lightness = s.input("lightness", shape=(batch, 1, size, size), span=(0, 1))
     colour = s.input("colour", shape=(batch, colours), span=(0, 2 / colours))
-    everywhere = s.interpolate("everywhere", s.reshape("colour_pixel", colour, (0, 0, 1, 1)), size=size)
+    everywhere = s.interpolate("everywhere", s.reshape("colour_pixel", colour, (0, 0, 1, 1)), scale=float(size))
     x = s.concat("given", ab, lightness, everywhere)
     for i in range(1, _HALVINGS + 1):
         x = s.conv2d(f"conv{i}", x, width * 2 ** (i - 1), kernel=4, stride=2, padding=1)

@@ -27,7 +27,7 @@ def folded(nodes: list[Node]) -> list[Node]:
         return source if output == 0 and counts[source] == 1 else None
 
     for node in nodes:
-        for rule in (_bias, _affine, _tanh, _standardize):
+        for rule in (_bias, _affine, _tanh, _standardize, _l2_normalize):
             gone.update(rule(node, only))
     return [node for node in nodes if node not in gone]
 
@@ -86,6 +86,27 @@ def _standardize(node: Node, only: Only) -> list[Node]:
     node.kind, node.operands = "standardize", before.operands[:1]
     node.attrs = {"mean": _floats(mean), "std": _floats(std)}
     return [before, *(c for c in constants if c.kind == UNSEEN)]
+
+
+def _l2_normalize(node: Node, only: Only) -> list[Node]:
+    """x / sqrt(clamp(sum(x^2), eps^2)), since ops.L2Normalize has a wrong gradient below eps."""
+    chain, last = [], node if node.kind == "div" else None
+    for place, kind in ((1, "sqrt"), (0, "clamp"), (0, "sum"), (0, "square")):
+        last = only(last, place) if last is not None else None
+        if last is None or last.kind != kind:
+            return []
+        chain.append(last)
+    _, clamp, total, square = chain
+    low, axes = clamp.attrs["low"], total.attrs["axes"]
+    one_axis = isinstance(axes, tuple) and len(axes) == 1 and total.attrs["keepdims"]
+    if not isinstance(low, float) or clamp.attrs["high"] is not None or not one_axis:
+        return []
+    if square.operands != node.operands[:1]:
+        return []
+    assert isinstance(axes, tuple)
+    node.kind, node.operands = "l2_normalize", node.operands[:1]
+    node.attrs = {"axis": axes[0], "eps": float(f"{low**0.5:.12g}")}
+    return chain
 
 
 def _constant(node: Node) -> Array | None:

@@ -420,4 +420,8 @@ def test_a_twin_has_the_graph_of_its_spec(name: str) -> None:
     inputs |= {k: np.zeros(inputs[k].shape, np.int64) for k, i in spec.inputs.items() if i.value.dtype == "int"}
     found, wanted = trace(tz.build(spec, "mindspore"), inputs).graph, graph_of_spec(spec)
     assert without_names(found) == without_names(wanted)
-    assert list(found.layers) == list(wanted.layers)
+    own = {layer for layer in wanted.layers if "." not in layer}
+    if spec.roles and own:  # the spec has its own layers first, the twin those of the networks that it calls
+        assert set(found.layers) == set(wanted.layers)
+    else:
+        assert list(found.layers) == list(wanted.layers)

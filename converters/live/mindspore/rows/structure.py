@@ -36,8 +36,9 @@ def _reshape(call: Call) -> Step:
     kept = next(
         (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after))
     )
-    if kept == len(after) - 1 and kept < len(before) - 1 and after[kept] == prod(before[kept:]):
-        return Step("flatten", (call.x,), {"start": kept})
+    start = len(after) - 1
+    if 0 <= start < len(before) - 1 and after == (*before[:start], prod(before[start:])):
+        return Step("flatten", (call.x,), {"start": start})
     return Step("reshape", (call.x,), {"shape": (0,) * kept + _open(after[kept:], call)})
 
 
