@@ -25,7 +25,7 @@ demo: $(READY)
 	$(BIN)/twinzoo demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -356,9 +356,7 @@ def test_a_description_makes_no_difference(fake: Fake, chain_spec: Spec) -> None
 
 @pytest.mark.parametrize("asked", [{"grad": True}, {"train": True}, {"steps": 3}, {"loss": abs}])
 def test_what_needs_live_models_says_so(fake: Fake, chain_spec: Spec, asked: dict[str, Any]) -> None:
-    with pytest.raises(
-        ParityError, match="a is on port fake, which has no live models"
-    ):
+    with pytest.raises(ParityError, match="a is on port fake, which has no live models"):
         compare((chain_spec, fake()), (chain_spec, fake()), default_inputs(chain_spec), **asked)
 
 
