@@ -49,11 +49,17 @@ class Training:
         """
         import mindspore as ms
 
+        failed: list[Exception] = []
+
         def forward(*given: Any) -> Any:
             by_name = dict(zip(named, given[len(inputs) :], strict=True))
-            loss = self._loss(self._model(*given[: len(inputs)], **by_name))
-            if not isinstance(loss, ms.Tensor) or loss.size != 1:
-                raise PortError("loss: must return a tensor of one number")
+            try:
+                loss = self._loss(self._model(*given[: len(inputs)], **by_name))
+                if not isinstance(loss, ms.Tensor) or loss.size != 1:
+                    raise PortError("loss: must return a tensor of one number")
+            except Exception as error:  # raised inside, MindSpore would take every later gradient for one of this one
+                failed.append(error)
+                return ms.Tensor(0.0)
             return loss
 
         tensors = [self._tensor(x) for x in (*inputs, *named.values())]
@@ -61,6 +67,8 @@ class Training:
         numbers = [ms.Tensor(number, ms.float32) for number in self.optimizer.numbers(move)]
         with _mode(self._model, self._train, self.dropouts):
             loss, gradients = ms.value_and_grad(forward, None, weights)(*tensors)
+            if failed:
+                raise failed[0]
             self._used = self.optimizer.update(gradients, *numbers)
         return float(loss.asnumpy().reshape(()))
 

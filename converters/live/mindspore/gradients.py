@@ -48,14 +48,23 @@ def pulled(
         run()
         return {}, {}
 
+    failed: list[Exception] = []
+
     def total(*_: Tensor) -> Tensor:
-        pairs = [(tensor, given(pull, index, tensor)) for index, tensor in enumerate(run().values())]
+        try:
+            outputs = run()
+        except Exception as error:  # raised inside, MindSpore would take every later gradient for one of this one
+            failed.append(error)
+            return Tensor(0.0)
+        pairs = [(tensor, given(pull, index, tensor)) for index, tensor in enumerate(outputs.values())]
         parts = [(tensor * factor).sum().astype(mstype.float32) for tensor, factor in pairs if factor is not None]
         return sum(parts[1:], parts[0]) if parts else Tensor(0.0)
 
     places = tuple(range(len(leaves))) if leaves else None
     weights = ParameterTuple([tensor for _, tensor in parameters]) if parameters else None
     _, gradients = mindspore.value_and_grad(total, places, weights)(*leaves.values())
+    if failed:
+        raise failed[0]
     return by_name([*leaves], [key for key, _ in parameters], gradients)
 
 
