@@ -52,11 +52,10 @@ def pulled(
 
     def total(*_: Tensor) -> Tensor:
         try:
-            outputs = run()
+            pairs = [(tensor, given(pull, index, tensor)) for index, tensor in enumerate(run().values())]
         except Exception as error:  # raised inside, MindSpore would take every later gradient for one of this one
             failed.append(error)
             return Tensor(0.0)
-        pairs = [(tensor, given(pull, index, tensor)) for index, tensor in enumerate(outputs.values())]
         parts = [(tensor * factor).sum().astype(mstype.float32) for tensor, factor in pairs if factor is not None]
         return sum(parts[1:], parts[0]) if parts else Tensor(0.0)
 
