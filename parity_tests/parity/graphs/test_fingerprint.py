@@ -102,10 +102,17 @@ def test_anything_else_is_counted() -> None:
 def test_it_is_relative_to_the_largest_value() -> None:
     small = X * 1e-6
     assert fingerprint(small + 1e-6, small) == "it is higher by 1e-06 everywhere"
-    assert fingerprint(np.zeros(3), np.zeros(3)) == "it differs in 0 of 3 places, at most by 0"
+    assert fingerprint(np.zeros(3), np.zeros(3)) == "it is off by at most 0, 0 of its size"
 
 
 def test_vectors_have_channels_too() -> None:
     right = np.array([[1.0, 2.0, 4.0]])
     assert fingerprint(np.array([[2.0, 1.0, 4.0]]), right) == "its channels are the right ones in the order 1, 0, 2"
     assert fingerprint(np.array([1.0, 2.0, 5.0]), right[0]) == "it differs in 1 of 3 places, at most by 1"
+
+
+def test_a_difference_too_small_for_a_form_is_not_given_one() -> None:
+    right = np.random.default_rng(0).standard_normal((2, 3, 8, 8))
+    have = right.copy()
+    have[0, 0, 0, 0] += 1e-6
+    assert fingerprint(have, right).startswith("it is off by at most 1e-06")
