@@ -20,6 +20,7 @@ from twinzoo.parity.bounds.precision import FORMATS, Precision, precision_of
 from twinzoo.parity.measure import difference, distances
 from twinzoo.parity.results import LayerResult
 from twinzoo.parity.runs import Arrays, Runs
+from twinzoo.parity.together import together
 from twinzoo.parity.trace import Trace, state_of_role
 from twinzoo.parity.verdict import Held, hold
 from twinzoo.zoo.spec import Node, Spec, Value
@@ -126,11 +127,15 @@ class Walk:
             params = (_mask(node, traces[0], given[0].sides[0]), _mask(node, traces[1], given[0].sides[1]))
             shared = params[0]
         runs = Runs(node, {suffix: draw for suffix, draw in fed.items() if draw is not None}, train=train)
-        local = [
-            runs(params[i], tuple(slot.sides[i] for slot in given), _precision(node, traces[i], train)) for i in (0, 1)
-        ]
-        chain = runs(shared, tuple(slot.chain for slot in given))
-        noisy = runs(shared, tuple(slot.noisy for slot in given))
+        sides = [tuple(slot.sides[i] for slot in given) for i in (0, 1)]
+        how = [_precision(node, trace, train) for trace in traces]
+        *local, chain, noisy = together(
+            sum(slot.chain.size for slot in given),
+            lambda: runs(params[0], sides[0], how[0]),
+            lambda: runs(params[1], sides[1], how[1]),
+            lambda: runs(shared, tuple(slot.chain for slot in given)),
+            lambda: runs(shared, tuple(slot.noisy for slot in given)),
+        )
         slots = []
         for i, value in enumerate(node.outputs):
             if i and self._types is None:  # strangers' further outputs are not recorded: what they should be goes on
@@ -193,7 +198,9 @@ class Walk:
         size = np.maximum(held[0].allowed, held[1].allowed)
         if noisy.dtype.kind != "f" or not size.any():
             return noisy
-        moved: Array = noisy + (2 * self._random.random(noisy.shape) - 1) * np.where(np.isfinite(size), size, 0.0)
+        moved: Array = np.asarray(self._random.uniform(-1, 1, noisy.shape))
+        moved *= size if np.isfinite(size.max()) else np.where(np.isfinite(size), size, 0.0)
+        moved += noisy
         return moved
 
 
@@ -215,13 +222,19 @@ def _both(
     a, b = (trace.values.pop(value.ref, None) for trace in traces)
     kernels = [(trace.port, node.op) for trace in traces]
     wanted = _wanted(types, a)
-    first = hold(a, value, kernels[0], local[0][place], runs.bound(local[0])[place], chain, wanted=wanted[0])
-    if runs.alike(*local):
-        second = hold(b, value, kernels[1], local[1][place], runs.bound(local[0])[place], chain, wanted=wanted[1])
-        if second.result.ok and second.result.ratio <= CLEAR:
-            return [first, second]
-    bound = runs.bound(local[1])[place]
-    return [first, hold(b, value, kernels[1], local[1][place], bound, chain, wanted=wanted[1])]
+
+    def first() -> Held:
+        return hold(a, value, kernels[0], local[0][place], runs.bound(local[0])[place], chain, wanted=wanted[0])
+
+    def second(bounded: int = 1) -> Held:
+        bound = runs.bound(local[bounded])[place]
+        return hold(b, value, kernels[1], local[1][place], bound, chain, wanted=wanted[1])
+
+    if not runs.alike(*local):
+        return together(chain.size, first, second)
+    runs.bound(local[0])  # once for both
+    held = together(chain.size, first, lambda: second(0))
+    return held if held[1].result.ok and held[1].result.ratio <= CLEAR else [held[0], second()]
 
 
 def _wanted(types: str | None, a: Array | None) -> tuple[str, str]:

@@ -50,8 +50,9 @@ class Difference:
 def distances(x: Array, y: Array) -> Array:
     """|x - y| in float64; 0 where both are the same NaN or infinity, infinite where only one is, or they differ."""
     with np.errstate(all="ignore"):
-        apart: Array = np.asarray(np.abs(x.astype(np.float64) - np.asarray(y, np.float64)))
-        if not np.isfinite(apart).all():
+        apart: Array = np.asarray(np.subtract(x, y, dtype=np.float64))
+        np.abs(apart, out=apart)
+        if not np.isfinite(apart.max(initial=0.0)):
             same = (x == y) | (np.isnan(x) & np.isnan(y))
             apart[same] = 0.0
             apart[~same & ~np.isfinite(apart)] = np.inf
@@ -67,21 +68,29 @@ def judge(output: Array, reference: Array, allowed: Array) -> Judgement:
     if output.size == 0:
         return Judgement(0.0, 0.0, ())
     apart = distances(output, reference)
-    limit = np.where(np.isfinite(allowed), allowed, 0.0)
-    overflow = np.isinf(apart)
-    if overflow.any():
+    limit = allowed if np.isfinite(allowed.max()) else np.where(np.isfinite(allowed), allowed, 0.0)
+    if np.isinf(apart.max()):
         with np.errstate(all="ignore"):
-            overflow &= np.isinf(output) & (np.sign(output) == np.sign(reference))
+            overflow = np.isinf(apart) & np.isinf(output) & (np.sign(output) == np.sign(reference))
             overflow &= np.abs(reference) + limit >= _LARGEST
         apart[overflow] = 0.0
-    ratios = np.full(apart.shape, np.inf)
-    np.divide(apart, limit, out=ratios, where=limit > 0)
-    ratios[apart == 0] = 0.0
-    worst = apart * np.isinf(ratios) if np.isinf(ratios).any() else ratios
+    ratios = _ratios(apart, limit)
+    worst = apart * np.isinf(ratios) if np.isinf(ratios.max()) else ratios
     index = tuple(int(i) for i in np.unravel_index(int(worst.argmax()), worst.shape))
     ratio, error = float(ratios[index]), float(apart[index])
     problem = f"{output[index]} at {index}, where float64 has {reference[index]:.6g}" if np.isinf(error) else ""
     return Judgement(ratio, error, index, problem, ratios)
+
+
+def _ratios(apart: Array, limit: Array) -> Array:
+    """apart / limit: 0 where nothing is apart, infinite where something is and nothing is allowed."""
+    if limit.min() > 0:
+        ratios: Array = np.asarray(apart / limit)
+        return ratios
+    ratios = np.full(apart.shape, np.inf)
+    np.divide(apart, limit, out=ratios, where=limit > 0)
+    ratios[apart == 0] = 0.0
+    return ratios
 
 
 def side_result(
@@ -158,15 +167,19 @@ def _max_ulp(apart: Array, a: Array, b: Array) -> float:
 
 def largest_finite(x: Array) -> float:
     """The largest |x| that is finite; 0 where there is none."""
+    if x.size and x.dtype.kind == "f":
+        largest = float(np.maximum(x.max(), -x.min()))
+        if np.isfinite(largest):
+            return largest
     magnitudes = np.abs(x[np.isfinite(x)])
     return float(magnitudes.max()) if magnitudes.size else 0.0
 
 
 def _cosine(a: Array, b: Array) -> float:
     """The cosine of the angle between two tensors: 1 for two zeros, 0 for a zero and another, NaN for no number."""
-    x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
+    x, y = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
     with np.errstate(all="ignore"):
         norms = float(np.linalg.norm(x)), float(np.linalg.norm(y))
         if 0.0 in norms:
             return 1.0 if norms == (0.0, 0.0) else 0.0
-        return min(1.0, float(x / norms[0] @ (y / norms[1])))
+        return min(1.0, float(x @ y) / norms[0] / norms[1])

@@ -103,7 +103,9 @@ def held_to(output: Array, local: Array, allowed: Array) -> Judgement:
 
     It may be infinite where its own type has no number for what is allowed, and nowhere else.
     """
-    wide = output if output.dtype.kind in "iub" else output.astype(np.float64)
+    if output.dtype.kind in "iub" or np.isfinite(output).all():
+        return judge(output, local, allowed)
+    wide = output.astype(np.float64)
     largest = FORMATS.get(str(output.dtype), SINGLE).largest
     with np.errstate(all="ignore"):
         beyond = np.isinf(wide) & (np.sign(wide) == np.sign(local)) & (np.abs(local) + allowed >= largest)

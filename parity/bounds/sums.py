@@ -127,6 +127,17 @@ def blocks(count: int, pieces: int = BLOCKS) -> Iterator[slice]:
         yield slice(first, min(first + step, count))
 
 
+def scaled(x: Array, axes: int | tuple[int, ...] | None = None) -> tuple[Array, Array]:
+    """x in float32, divided by its largest magnitude over axes (all of them), and that, with the axes kept.
+
+    Sums of products are followed in float32, on numbers of at most 1: a bound needs a digit or two.
+    """
+    largest = np.maximum(x.max(axes, keepdims=True, initial=0.0), -x.min(axes, keepdims=True, initial=0.0))
+    factors = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+    small: Array = np.divide(x, factors, out=np.empty(x.shape, np.float32), casting="same_kind")
+    return small, factors
+
+
 class Walk:
     """The partial sums of one order of summation, seen at the ends of blocks of terms.
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twinzoo.parity.bounds import products, reductions
+from twinzoo.parity.bounds import reductions
+from twinzoo.parity.bounds.sliding import Convolution, Sliding
 from twinzoo.parity.bounds.sums import (
     BLOCKS,
     LAMBDA,
@@ -110,16 +111,23 @@ def test_walks_of_a_convolution_cover_every_product_once(transposed: bool, kerne
     product = convolve_transposed if transposed else convolve
     out = product(x, weight, stride, padding, dilation, groups)
     ones = product(np.ones((1, channels, 11, 12)), np.ones_like(weight), stride, padding, dilation, groups)
-    how = products.Sliding(transposed, kernel, (out.shape[2], out.shape[3]), stride, padding, dilation)
-    walks, own, count = products._walks(how, x, weight, groups)
-    for walk in walks:
-        np.testing.assert_allclose(walk.total, out, rtol=1e-12, atol=1e-12)
-    for walk in products._walks(how, np.ones_like(x), np.ones_like(weight), groups)[0]:  # partial sums 1, 2 ... n
-        counted = ones * (ones + 1) * (2 * ones + 1) / 6
-        assert np.all(walk.squares(np.zeros(()), ones) >= counted * (1 - 1e-12))
-        assert np.all(walk.squares(np.zeros(()), ones) <= 1.2 * counted)
-    np.testing.assert_allclose(own, product(x * x, weight * weight, stride, padding, dilation, groups))
-    np.testing.assert_allclose(np.broadcast_to(count, ones.shape), ones)
+    squared = product(x * x, weight * weight, stride, padding, dilation, groups)
+    how = Sliding(transposed, kernel, (out.shape[2], out.shape[3]), stride, padding, dilation)
+    reached = np.zeros(out.shape[2:], int)
+    for axes in how.phases():
+        here = (..., axes[0].outputs, axes[1].outputs)
+        reached[here] += 1
+        walks, own, count = Convolution.of(axes, x, weight, groups, transposed).walks()
+        for walk in walks:
+            np.testing.assert_allclose(walk.total, out[here], rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(own, squared[here])
+        np.testing.assert_allclose(np.broadcast_to(count, ones[here].shape), ones[here])
+        equal = Convolution.of(axes, np.ones_like(x), np.ones_like(weight), groups, transposed)
+        for walk in equal.walks()[0]:  # partial sums 1, 2 ... n
+            counted = ones[here] * (ones[here] + 1) * (2 * ones[here] + 1) / 6
+            assert np.all(walk.squares(np.zeros(()), ones[here]) >= counted * (1 - 1e-12))
+            assert np.all(walk.squares(np.zeros(()), ones[here]) <= 1.2 * counted)
+    assert np.all(reached == 1)
 
 
 def test_convolution_bound_of_one_product_is_two_roundings() -> None:

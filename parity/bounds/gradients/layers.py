@@ -11,8 +11,20 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from twinzoo.parity.bounds.gradients.structure import scatter_bound
-from twinzoo.parity.bounds.products import Sliding, matmul_bound, scaled, sliding_bound
-from twinzoo.parity.bounds.sums import BLOCKS, SEVERAL, TINY, Array, Walk, blocks, random_order, spread, sum_bound
+from twinzoo.parity.bounds.products import matmul_bound
+from twinzoo.parity.bounds.sliding import Sliding, sliding_bound
+from twinzoo.parity.bounds.sums import (
+    BLOCKS,
+    SEVERAL,
+    TINY,
+    Array,
+    Walk,
+    blocks,
+    random_order,
+    scaled,
+    spread,
+    sum_bound,
+)
 from twinzoo.ports.reference.backward.layers import adjoint, in_a_row
 from twinzoo.ports.reference.backward.pointwise import broadcast_axes
 from twinzoo.ports.reference.backward.rule import Pulled

@@ -1,0 +1,186 @@
+"""Bounds of convolutions and of their adjoints, whose sums are followed by input channels and by places of the kernel.
+
+An adjoint with stride s is s * s ordinary convolutions, one for each phase of the output: the pixels that are s apart
+meet the same places of the kernel. So both come down to one case, in which every product is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from twinzoo.parity.bounds.precision import FLOAT32, Precision
+from twinzoo.parity.bounds.sums import BLOCKS, TINY, Array, Walk, blocks, product_bound, repeated, scaled
+from twinzoo.parity.together import together
+from twinzoo.ports.reference.convolution import convolve
+
+FINE = 16
+"""The largest number of kernel places that are followed one by one; of a larger kernel its rows are."""
+
+_Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Sliding:
+    """A convolution with these attributes, or the adjoint of one, and the height and width of what it gives."""
+
+    transposed: bool
+    kernel: _Pair
+    size: _Pair
+    stride: _Pair = (1, 1)
+    padding: _Pair = (0, 0)
+    dilation: _Pair = (1, 1)
+
+    def phases(self) -> Iterator[tuple[_Axis, _Axis]]:
+        """The convolutions that it comes down to."""
+        attributes = zip(self.kernel, self.size, self.stride, self.padding, self.dilation, strict=True)
+        yield from product(*((_phases if self.transposed else _whole)(*axis) for axis in attributes))
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One axis of a convolution: output j sees the pixels first + stride * j + dilation * m, which meet taps[m].
+
+    Attributes:
+        outputs: which of all outputs these are.
+    """
+
+    outputs: slice
+    count: int
+    taps: tuple[int, ...]
+    first: int
+    stride: int
+    dilation: int
+
+    def seen(self, x: Array, axis: int) -> Array:
+        """The pixels that are seen, zeros where there are none."""
+        last = self.first + self.stride * (self.count - 1) + self.dilation * (len(self.taps) - 1) + 1
+        inside = x[(slice(None),) * axis + (slice(max(0, self.first), max(0, last)),)]
+        widths = [(0, 0)] * x.ndim
+        widths[axis] = (min(last, 0) - min(self.first, 0), max(last, x.shape[axis]) - max(self.first, x.shape[axis]))
+        return np.pad(inside, widths)
+
+
+def _whole(kernel: int, size: int, stride: int, padding: int, dilation: int) -> list[_Axis]:
+    return [_Axis(slice(None), size, tuple(range(kernel)), -padding, stride, dilation)]
+
+
+def _phases(kernel: int, size: int, stride: int, padding: int, dilation: int) -> list[_Axis]:
+    """Pixel i and tap k of an adjoint meet in output stride * i + dilation * k - padding."""
+    found = []
+    for phase in range(min(stride, size)):
+        taps = [k for k in reversed(range(kernel)) if (phase + padding - dilation * k) % stride == 0]
+        if taps:
+            first = (phase + padding - dilation * taps[0]) // stride
+            apart = (taps[0] - taps[1]) * dilation // stride if len(taps) > 1 else 1
+            outputs = slice(phase, None, stride)
+            found.append(_Axis(outputs, len(range(phase, size, stride)), tuple(taps), first, 1, apart))
+    return found
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution without padding: x (N, C, H, W), weight (O, C/groups, kh, kw).
+
+    Attributes:
+        inside: (1, 1, H, W), 1 where x has a pixel and 0 where it is padded.
+    """
+
+    x: Array
+    inside: Array
+    weight: Array
+    groups: int
+    stride: _Pair
+    dilation: _Pair
+
+    @classmethod
+    def of(cls, axes: tuple[_Axis, _Axis], x: Array, weight: Array, groups: int, transposed: bool) -> Convolution:
+        """One phase of a convolution of x (N, C, H, W), or of its adjoint, with its whole weight."""
+        rows, columns = axes
+        taps = weight[:, :, rows.taps][:, :, :, columns.taps]
+        if transposed:
+            c, o, *kernel = taps.shape
+            taps = (
+                taps.reshape(groups, c // groups, o, *kernel).swapaxes(1, 2).reshape(groups * o, c // groups, *kernel)
+            )
+        here, ones = (columns.seen(rows.seen(y, 2), 3) for y in (x, np.ones((1, 1, *x.shape[2:]), x.dtype)))
+        steps = (rows.stride, columns.stride), (rows.dilation, columns.dilation)
+        return cls(here, ones, np.ascontiguousarray(taps), groups, *steps)
+
+    def walks(self, pieces: bool = False) -> tuple[list[Walk], Array, Array]:
+        """The walks by channels and by kernel places, and the sum of squares and the number of the products."""
+        walks = together(self.x.size, lambda: self._by_channel(pieces), lambda: self._by_place(pieces))
+        own = self._convolved(self.x * self.x, self.weight * self.weight)
+        return walks, own, self._terms(self._kernel, (0, 0))
+
+    def _by_channel(self, pieces: bool) -> Walk:
+        walk, sees = Walk(pieces), self._terms(self._kernel, (0, 0), 1)
+        for block in blocks(self.weight.shape[1]):
+            walk.step(self._convolved(self._channels(block), self.weight[:, block]), sees * (block.stop - block.start))
+        return walk
+
+    def _by_place(self, pieces: bool) -> Walk:
+        walk, places = Walk(pieces), list(self._places())
+        for at, part in places:
+            weight = self.weight[:, :, at[0] : at[0] + part[0], at[1] : at[1] + part[1]]
+            sees = self._terms(part, at, 1)
+            for block in blocks(self.weight.shape[1], -(-BLOCKS // len(places))):
+                made = self._convolved(self._channels(block), weight[:, block], at)
+                walk.step(made, sees * (block.stop - block.start))
+        return walk
+
+    @property
+    def _kernel(self) -> _Pair:
+        return self.weight.shape[2], self.weight.shape[3]
+
+    def _places(self) -> Iterator[tuple[_Pair, _Pair]]:
+        """Parts of the kernel in order, each with its place and its size."""
+        height, width = self._kernel
+        part = (1, 1) if height * width <= FINE else (1, width)
+        for row in range(height):
+            for column in range(0, width, part[1]):
+                yield (row, column), part
+
+    def _channels(self, block: slice) -> Array:
+        """Some of the input channels of each group."""
+        n, c, *size = self.x.shape
+        return self.x.reshape(n, self.groups, c // self.groups, *size)[:, :, block].reshape(n, -1, *size)
+
+    def _convolved(self, x: Array, weight: Array, at: _Pair = (0, 0), groups: int | None = None) -> Array:
+        """What a part of the kernel that starts at place `at` contributes to the output."""
+        rows, columns = (
+            slice(d * place, size - d * (k - place - part))
+            for d, place, size, k, part in zip(
+                self.dilation, at, x.shape[2:], self._kernel, weight.shape[2:], strict=True
+            )
+        )
+        return convolve(x[:, :, rows, columns], weight, self.stride, (0, 0), self.dilation, groups or self.groups)
+
+    def _terms(self, kernel: _Pair, at: _Pair, channels: int | None = None) -> Array:
+        """How many products of a part of the kernel reach each output: (1, 1, H', W')."""
+        pixels = self._convolved(self.inside, np.ones((1, 1, *kernel), self.x.dtype), at, 1)
+        return pixels * (self.weight.shape[1] if channels is None else channels)
+
+
+def sliding_bound(
+    how: Sliding, x: Array, weight: Array, groups: int, bias: Array | None, out: Array, r: Precision = FLOAT32
+) -> Array:
+    """The bound of `convolve` or of its adjoint: x (N, C, H, W), weight as it has it -> the shape of `out`."""
+    small, x_scale = scaled(x)
+    light, w_scale = scaled(weight)
+    scale = (x_scale * w_scale).item()
+    shift = 0.0 if bias is None else bias.reshape(-1, 1, 1) / scale
+    pieces = r.factors > 0 and (repeated(small) or repeated(light))
+    bound, counts = np.zeros(out.shape), np.zeros(out.shape[2:])
+    for axes in how.phases():
+        walks, own, count = Convolution.of(axes, small, light, groups, how.transposed).walks(pieces)
+        own = own + TINY * count  # squares may underflow
+        here = (..., axes[0].outputs, axes[1].outputs)
+        bound[here] = product_bound(walks, own, count, shift, out[here] / scale, r)
+        counts[here] = count[0, 0]
+    bound *= scale
+    bound += TINY * (1 + counts) * (1 + w_scale.item())
+    return bound
