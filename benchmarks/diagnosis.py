@@ -1,7 +1,7 @@
 """Planted bugs and what the comparison makes of them: caught, named, or called something else; and clean pairs accused.
 
     python -m benchmarks.diagnosis [--seeds 3] [--framework torch mindspore] [--json FILE]
-    python -m benchmarks.diagnosis --calibrate 1000
+    python -m benchmarks.diagnosis --calibrate 1000 [--half]
 
 The confusion table has a row for each cause that was planted, in networks and losses, in gradients and in training
 loops: the right side is in PyTorch (loops: in NumPy), the wrong one in either framework. Clean pairs are the planted
@@ -9,7 +9,8 @@ networks without a bug and every model of the zoo. The exit status is 1 if a bug
 named, or if a clean pair was accused.
 
 Calibration draws random networks, clean twins of them in either framework and inputs of any size; then one weight of
-one twin is changed by a thousandth. The exit status is 1 after any false alarm or miss.
+one twin is changed by a thousandth; in half precision gradients are compared too, and one of them is made a fifth
+larger. The exit status is 1 after any false alarm or miss.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, product
 from pathlib import Path
 
@@ -33,7 +34,7 @@ import twinzoo as tz
 from parity_tests.parity.steps.test_planted import PLANTED, planted_steps
 from parity_tests.planted.backward_cases import CASES as BACKWARD
 from parity_tests.planted.backward_torch import learner
-from parity_tests.planted.calibration import Trial, trial
+from parity_tests.planted.calibration import Trial, half_trial, trial
 from parity_tests.planted.cases import CASES, IMAGE, network_in
 from parity_tests.planted.plan import weights
 from parity_tests.planted.test_backward import IMAGE as PICTURES
@@ -51,11 +52,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of the clean pairs")
     parser.add_argument("--framework", nargs="+", choices=["torch", "mindspore"], default=["torch", "mindspore"])
     parser.add_argument("--calibrate", type=int, metavar="N", help="draw so many random networks instead")
+    parser.add_argument("--half", action="store_true", help="draw them in half precision, with gradients")
     parser.add_argument("--first", type=int, default=0, help="seed of the first of them")
     parser.add_argument("--json", type=Path, help="write the table, or the false alarms and misses, to this file too")
     arguments = parser.parse_args()
     if arguments.calibrate:
-        failed, written = calibrated(range(arguments.first, arguments.first + arguments.calibrate), arguments.framework)
+        seeds = range(arguments.first, arguments.first + arguments.calibrate)
+        failed, written = calibrated(seeds, arguments.framework, half_trial if arguments.half else trial)
     else:
         failed, written = confusion(arguments.seeds, arguments.framework)
     if arguments.json:
@@ -135,10 +138,10 @@ def _clean_zoo(seeds: int, frameworks: list[str]) -> Iterator[tuple[str, bool]]:
             yield f"{entry.name} {framework} {seed}", tz.compare(right, twin, inputs, grad=True, train=True).ok
 
 
-def calibrated(seeds: range, frameworks: list[str]) -> tuple[bool, object]:
-    """Print how many clean twins were accused and how many changed weights were missed; whether any, and which."""
+def calibrated(seeds: range, frameworks: list[str], draw: Callable[..., Trial]) -> tuple[bool, object]:
+    """Print how many clean twins were accused and how many planted changes were missed; whether any, and which."""
     start = time.perf_counter()
-    done: list[Trial] = [trial(seed, frameworks) for seed in seeds]
+    done: list[Trial] = [draw(seed, frameworks) for seed in seeds]
     for kind in ("false alarm", "miss"):
         for one in done:
             if text := one.alarm if kind == "false alarm" else one.miss:
@@ -148,7 +151,7 @@ def calibrated(seeds: range, frameworks: list[str]) -> tuple[bool, object]:
     shown = sum(one.shows for one in done)
     print(
         f"{len(done)} networks of {min(depths)} to {max(depths)} layers, {time.perf_counter() - start:.0f} s: "
-        f"{len(alarms)} false alarms; {len(misses)} misses of a weight off by 1e-3, of which {shown} show in the "
+        f"{len(alarms)} false alarms; {len(misses)} misses of what was planted, of which {shown} show in the "
         f"layer's own output"
     )
     return bool(alarms or misses), [vars(one) for one in alarms + misses]

@@ -12,11 +12,12 @@ from twinzoo.converters.layers import ROLE_OF, Layer, Tensor
 from twinzoo.converters.live.claims import PARAMETER
 from twinzoo.zoo.spec import Spec
 from twinzoo.zoo.spec.graph import Input, Node
+from twinzoo.zoo.spec.ops.spectral import PLAIN
 
 _IDENTITIES = frozenset({"dropout", "stop_gradient"})
 """Ops that hand on their input in eval mode: no trace of a live model sees them either."""
 
-_CONVOLUTIONS = {"blur2d": "conv2d", "blur_transpose2d": "conv_transpose2d"}
+_FILTERS = {"blur2d": "conv2d", "blur_transpose2d": "conv_transpose2d"}
 """Ops that everybody writes as a convolution of each channel by itself, with weights that are not trained."""
 
 
@@ -83,7 +84,8 @@ def _layer(node: Node, prefix: str) -> Layer:
         ROLE_OF.get(role, role): Tensor(f"{name}.{role}", ROLE_OF.get(role, role), tuple(param.shape))
         for role, param in node.params.items()
     }
-    return Layer(name, tensors, PARAMETER if node.op == "learned_scale" else _CONVOLUTIONS.get(node.op, node.op))
+    kinds = {"learned_scale": PARAMETER, **_FILTERS, **PLAIN}
+    return Layer(name, tensors, kinds.get(node.op, node.op))
 
 
 class _Drawing:
@@ -116,8 +118,8 @@ class _Drawing:
                     f"{prefix}{node.name}", operands[0], *shapes, node.attrs.get("shape", ())
                 )
             else:
-                name, kind = f"{prefix}{node.name}", _CONVOLUTIONS.get(node.op, node.op)
-                attrs = _attrs(node) if kind == node.op else _filtering(node)
+                name, kind = f"{prefix}{node.name}", {**_FILTERS, **PLAIN}.get(node.op, node.op)
+                attrs = _filtering(node) if node.op in _FILTERS else _attrs(node)
                 if node.op == "slice" and _takes_all(attrs, spec.concrete(node.inputs[0])):
                     made[node.name] = operands[0]
                     continue
@@ -178,6 +180,8 @@ def _attrs(node: Node) -> dict[str, Hashable]:
         attrs["axes"] = tuple(sorted(axis % rank for axis in axes))
     if "kernel" in attrs and attrs.get("stride") == attrs["kernel"] and node.op.endswith("pool2d"):
         attrs["stride"] = None
+    if node.op in PLAIN:  # a trace shows the layer, and none of how its weight is computed
+        del attrs["eps"]
     return attrs
 
 

@@ -43,7 +43,7 @@ def file_keys(spec: Spec, port: str, naming: str | None = None) -> dict[str, str
         raise ConversionError(f"{spec.name} has no naming {naming!r}: it has {', '.join(known) or 'none'}")
     order = {layer: i for i, layer in enumerate(known[naming])}
     names = sorted(native, key=lambda name: order[layer_of(name)])
-    return {name: f"{known[naming][layer_of(name)]}.{native[name].rpartition('.')[2]}" for name in names}
+    return {name: known[naming][layer_of(name)] + native[name].removeprefix(layer_of(name)) for name in names}
 
 
 def layer_of(name: str) -> str:

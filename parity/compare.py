@@ -31,6 +31,7 @@ from twinzoo.parity.steps.live import live_steps
 from twinzoo.parity.trace import Trace, capture
 from twinzoo.parity.verdict import kernel_uses
 from twinzoo.ports.port import Port, PortInfo, check_state
+from twinzoo.ports.reference.port import ReferenceModel
 from twinzoo.ports.registry import port, port_of
 from twinzoo.zoo import registry
 from twinzoo.zoo.errors import ParityError
@@ -60,13 +61,13 @@ def compare(
 
     Args:
         a, b: each a live nn.Module or nn.Cell, the path of a record, or (spec or model name, port) for a twin with the
-            spec's initial weights of seed 0. Of two twins one side may be on the reference port.
+            spec's initial weights of seed 0, or what tz.build made on the reference port.
         inputs: an array for a model of one input, a tuple in the order of its arguments, or a mapping by their names;
             where a side is a record, its own inputs.
         grad: compare the gradients of all values and parameters too. Every output is pulled back with the same random
             numbers on both sides, or the loss with 1.
         train: run in training mode: statistics of the batch, dropout, and the running statistics after the step. Each
-            side is judged by its own draws.
+            side is judged by its own draws. A model that is in training mode keeps the parts of it that are not.
         loss: a function of what a model returns, to a scalar, in its framework; a pair of them for sides of two. It is
             compared as part of the model.
         steps: train both live models for so many steps of Adam on the inputs too, and add what tz.compare_steps finds.
@@ -178,7 +179,7 @@ def _live(label: str, given: Any) -> Any:
         return given
     side = _side(label, given)
     (model,) = _models((side,))
-    if not framework_of(model):
+    if not framework_of(model) and not isinstance(model, ReferenceModel):
         raise ParityError(
             f"compare: {label} is on port {side.port.name}, which has no live models: give a framework's for "
             "gradients, training mode, or beside somebody's own model"

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from twinzoo.parity.gradients import OUTPUT, Backward, Due
 from twinzoo.parity.measure import distances
-from twinzoo.parity.pulling import passed
 from twinzoo.zoo.spec import Spec
 
 Array = NDArray[Any]
@@ -35,22 +34,29 @@ def gradient_drift(
     """
     random = np.random.default_rng(seed)
     dues: dict[str, Due] = {}
-    for ref, arrays in side.cotangents.items():
-        for array in arrays:
-            dues.setdefault(ref, Due()).add(OUTPUT, np.asarray(array, np.float64), np.zeros(array.shape))
+    for ref, part in side.pulled():
+        dues.setdefault(ref, Due()).add(OUTPUT, part)
     for node in reversed(spec.nodes.values()):
         total = dues.pop(node.outputs[0].ref, Due()).total()
         if total is None:
             continue
         gradient = _moved(random, *total)
-        for name, part in passed(side.port, node, side.state, values, gradient, training).parts():
-            dues.setdefault(owners.get(name, name), Due()).add(node.name, *part)
+        typed = {
+            value.ref: _typed(values[value.ref], side.values[value.ref]) for value in (*node.inputs, *node.outputs)
+        }
+        for name, part in side.back(node, typed, gradient, training).parts():
+            dues.setdefault(owners.get(name, name), Due()).add(node.name, part)
     found = {}
     for name, due in dues.items():
         total, recorded = due.total(), side.gradients.get(name)
         if total is not None and recorded is not None and recorded.shape == total[0].shape:
             found[name] = float(distances(_moved(random, *total), recorded.astype(np.float64)).max(initial=0.0))
     return found
+
+
+def _typed(moved: Array, recorded: Array) -> Array:
+    """A moved value in the half type that was recorded; in float32's place float64 will do."""
+    return moved.astype(recorded.dtype) if str(recorded.dtype) in ("float16", "bfloat16") else moved
 
 
 def _moved(random: np.random.Generator, gradient: Array, allowed: Array) -> Array:

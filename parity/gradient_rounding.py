@@ -1,20 +1,21 @@
-"""How far a float32 gradient may lie from the float64 one: parity.rounding, for the way back.
+"""How far a gradient may lie from the float64 one: parity.rounding, for the way back.
 
-The question is local here too: the node's inputs and the gradient of its output are float32 numbers that one side
-recorded, and only what the node itself does with them is judged.
+The question is local here too: the node's inputs and the gradient of its output are numbers that one side recorded, in
+its element types, and only what the node itself does with them is judged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twinzoo.parity.bounds.gradients import layers, losses, norms, pointwise, reductions, spatial, structure
-from twinzoo.parity.bounds.sums import TINY
-from twinzoo.parity.rounding import _FLOAT64
+from twinzoo.parity.bounds.gradients import layers, losses, norms, pointwise, reductions, spatial, spectral, structure
+from twinzoo.parity.bounds.precision import FLOAT32, Format, Precision
+from twinzoo.parity.rounding import widened
 from twinzoo.ports.reference.backward.rule import Pulled
 from twinzoo.ports.reference.rule import Params
 from twinzoo.zoo.spec import Node
@@ -29,8 +30,13 @@ GRADIENT_BOUNDS: dict[str, Callable[..., Pulled]] = {
     **structure.RULES,
     **reductions.RULES,
     **losses.RULES,
+    **spectral.RULES,
 }
-"""(attributes, parameters, gradient, float64 output, how far the output may be off, pulled, *inputs) -> the bounds."""
+"""(attributes, parameters, gradient, float64 output, how far the output may be off, pulled, *inputs, r: how results are
+rounded) -> the bounds."""
+
+TRAINING: dict[str, Callable[..., Pulled]] = {**norms.TRAINING, **spectral.TRAINING}
+"""The ops that compute something else in training mode."""
 
 
 def gradient_bound(
@@ -43,34 +49,44 @@ def gradient_bound(
     pulled: Pulled,
     *,
     train: bool = False,
+    precision: Precision = FLOAT32,
+    weights: Format | None = None,
 ) -> Pulled:
-    """The elementwise bounds of |float32 gradient - float64 gradient| for one node (any but a call).
+    """The elementwise bounds of |gradient - float64 gradient| for one node (any but a call).
 
     Args:
-        params: the node's tensors by role, as float32 numbers.
-        inputs: what the port's node was given, as float32 numbers (or indices).
+        params: the node's tensors by role, as the numbers that it computed with.
+        inputs: what the port's node was given, as the numbers that it computed with (or indices).
         outputs: what the reference makes of them.
-        gradient: of the first output, as float32 numbers.
+        gradient: of the first output, as numbers of its element type.
         off: how far the port's own first output may lie from outputs[0]: backward kernels reuse it.
         pulled: what the reference makes of the gradient.
         train: the node ran in training mode.
+        precision: how its backward pass rounds.
+        weights: the type of the gradients of its parameters; None for that of its results.
 
     Returns:
         One array for each entry of `pulled`, of its shape; None where that is None.
     """
-    rule = norms.TRAINING.get(node.op, GRADIENT_BOUNDS[node.op]) if train else GRADIENT_BOUNDS[node.op]
+    rule = TRAINING.get(node.op, GRADIENT_BOUNDS[node.op]) if train else GRADIENT_BOUNDS[node.op]
     wide = tuple(x if x.dtype.kind in "iu" else x.astype(np.float64) for x in map(np.asarray, inputs))
     held = {role: np.asarray(value, np.float64) for role, value in params.items()}
+    of_weights = precision if weights is None else replace(precision, stored=weights)
     with np.errstate(all="ignore"):
-        bounds = rule(node.attrs, held, np.asarray(gradient, np.float64), outputs[0], off, pulled, *wide)
-    return Pulled(
-        tuple(_widened(b, x) for b, x in zip(bounds.inputs, pulled.inputs, strict=True)),
-        {role: np.asarray(_widened(bounds.params[role], x)) for role, x in pulled.params.items()},
-    )
+        bounds = rule(node.attrs, held, np.asarray(gradient, np.float64), outputs[0], off, pulled, *wide, r=precision)
+        return Pulled(
+            tuple(_widened(b, x, precision) for b, x in zip(bounds.inputs, pulled.inputs, strict=True)),
+            {role: np.asarray(_widened(bounds.params[role], x, of_weights)) for role, x in pulled.params.items()},
+        )
 
 
-def _widened(bound: Array | None, gradient: Array | None) -> Array | None:
+def _widened(bound: Array | None, gradient: Array | None, precision: Precision) -> Array | None:
     if bound is None or gradient is None:
         return None
-    widened: Array = np.broadcast_to(bound, gradient.shape) * _FLOAT64 + TINY
-    return widened
+    return widened(np.broadcast_to(bound, gradient.shape), gradient, precision)
+
+
+def cast_bound(bound: Array, gradient: Array, kind: Format) -> Array:
+    """The bound of a gradient once it is cast to an element type that has not all its numbers."""
+    rounded: Array = bound + kind.unit * (np.abs(gradient) + bound) + kind.least
+    return rounded

@@ -7,7 +7,7 @@ an earlier error nor another random draw hides or adds to one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twinzoo.parity.bounds.sums import U
-from twinzoo.parity.measure import difference, judge, side_result
-from twinzoo.parity.pulling import Passed, passed
+from twinzoo.parity.measure import difference, side_result
+from twinzoo.parity.pulling import Part, Passed, passed
 from twinzoo.parity.results import LayerResult, SideResult
+from twinzoo.parity.verdict import held_to
 from twinzoo.zoo.spec import Node, Spec
 
 Array = NDArray[Any]
@@ -40,6 +40,7 @@ class Backward:
         filled: the nodes that the side has not; what should have come back there is taken to have.
         frozen: the spec names of parameters that the side does not train.
         constants: the inputs of the spec that are no inputs of the model: gradients need not come back to them.
+        products: what products of float32 numbers are rounded to: `tf32`, `hf32`, or empty.
     """
 
     port: str
@@ -50,6 +51,18 @@ class Backward:
     filled: AbstractSet[str] = frozenset()
     frozen: AbstractSet[str] = frozenset()
     constants: AbstractSet[str] = frozenset()
+    products: str = ""
+
+    def pulled(self) -> Iterator[tuple[str, Part]]:
+        """What came back to each value that is returned, in the value's own element type."""
+        for ref, arrays in self.cotangents.items():
+            for array in arrays:
+                given = np.asarray(array).astype(self.values[ref].dtype).astype(np.float64)
+                yield ref, Part(given, np.zeros(given.shape))
+
+    def back(self, node: Node, values: Mapping[str, Array], gradient: Array, training: AbstractSet[str]) -> Passed:
+        """What a node passes back of a gradient of its output, on the side's values or on others of their types."""
+        return passed(self.port, node, self.state, values, gradient, training, self.products)
 
     def differentiable(self, spec: Spec) -> set[str]:
         """The references of the values that depend on an input or on a parameter that is trained."""
@@ -63,26 +76,32 @@ class Backward:
 
 @dataclass
 class Due:
-    """What should come back to one value or parameter: of each node that uses it, what each use gives and its bound."""
+    """What should come back to one value or parameter: of each node that uses it, what each use gives and its bound.
 
-    parts: dict[str, list[tuple[Array, Array]]] = field(default_factory=dict)
+    Attributes:
+        overflowed: what came back to one of the nodes was infinite, or no number.
+    """
 
-    def add(self, user: str, gradient: Array, allowed: Array) -> None:
+    parts: dict[str, list[Part]] = field(default_factory=dict)
+    overflowed: bool = False
+
+    def add(self, user: str, part: Part) -> None:
         """Another use, or the same node's on another of its operands."""
-        self.parts.setdefault(user, []).append((gradient, allowed))
+        self.parts.setdefault(user, []).append(part)
 
     def total(self, without: AbstractSet[str] = frozenset()) -> tuple[Array, Array] | None:
         """The sum over the uses and its bound; None where there is no use."""
         parts = [part for user, uses in self.parts.items() if user not in without for part in uses]
         if not parts:
             return None
-        gradient, allowed = np.array(parts[0][0]), np.array(parts[0][1])
-        reach = np.abs(gradient)
-        for further, bound in parts[1:]:
-            gradient += further
-            reach += np.abs(further)
-            allowed += bound
-        return gradient, allowed + (len(parts) - 1) * U * reach  # no partial sum in any order is larger
+        gradient, allowed = np.array(parts[0].gradient), np.array(parts[0].allowed)
+        reach = np.abs(gradient) + allowed
+        for part in parts[1:]:
+            gradient += part.gradient
+            reach += np.abs(part.gradient) + part.allowed
+            allowed += part.allowed
+        unit = max(part.unit for part in parts)
+        return gradient, allowed + (len(parts) - 1) * unit * reach  # no partial sum in any order is larger
 
 
 @dataclass(frozen=True)
@@ -100,7 +119,7 @@ class Reverse:
 
     Attributes:
         wrong: by the row's place in `rows`.
-        kernels: (port, op) -> the nodes whose gradients were given an allowance.
+        kernels: (port, op, element type) -> the nodes whose gradients were given an allowance.
     """
 
     def __init__(
@@ -121,7 +140,7 @@ class Reverse:
         """
         self.rows: list[LayerResult] = []
         self.wrong: list[Wrong] = []
-        self.kernels: dict[tuple[str, str], list[str]] = {}
+        self.kernels: dict[tuple[str, str, str], list[str]] = {}
         self._sides = sides
         self._training = training
         self._unknown = unknown
@@ -129,9 +148,8 @@ class Reverse:
         self._differentiable = [side.differentiable(spec) for side in sides]
         self._due: tuple[dict[str, Due], dict[str, Due]] = ({}, {})
         for side, due in zip(sides, self._due, strict=True):
-            for ref, arrays in side.cotangents.items():
-                for array in arrays:
-                    due.setdefault(ref, Due()).add(OUTPUT, np.asarray(array, np.float64), np.zeros(array.shape))
+            for ref, part in side.pulled():
+                due.setdefault(ref, Due()).add(OUTPUT, part)
         for node in reversed(spec.nodes.values()):
             self._node(node)
         for name, item in spec.inputs.items():
@@ -146,19 +164,28 @@ class Reverse:
         if node.outputs[0].dtype != "int":
             self._row(ref, node.op, node.name, "gradient")
         for place, (side, due) in enumerate(zip(self._sides, dues, strict=True)):
-            gradient = side.gradients.get(ref)
+            gradient, total = side.gradients.get(ref), due.total()
             if node.name in side.filled:
-                total = due.total()
-                gradient = None if total is None else total[0].astype(np.float32)
-            if gradient is not None:
-                self._pass(place, node, passed(side.port, node, side.state, side.values, gradient, self._training))
+                if total is not None:
+                    self._fill(place, node, *total)
+            elif gradient is not None:
+                made = side.back(node, side.values, gradient, self._training)
+                self._pass(place, node, made.parts(), overflowed=not np.isfinite(gradient).all())
+                if made.kernel:
+                    self.kernels.setdefault((side.port, node.op, made.dtype), []).append(node.name)
 
-    def _pass(self, place: int, node: Node, made: Passed) -> None:
-        due = self._due[place]
-        for name, (gradient, allowed) in made.parts():
-            due.setdefault(self._owners.get(name, name), Due()).add(node.name, gradient, allowed)
-        if made.kernel:
-            self.kernels.setdefault((self._sides[place].port, node.op), []).append(node.name)
+    def _fill(self, place: int, node: Node, gradient: Array, allowed: Array) -> None:
+        """Pass back what should have come to a node that the side has not, and how far that may be off."""
+        side = self._sides[place]
+        made, off = (side.back(node, side.values, g, self._training).parts() for g in (gradient, allowed))
+        pairs = zip(made, off, strict=True)
+        self._pass(place, node, ((n, p._replace(allowed=p.allowed + np.abs(o.gradient))) for (n, p), (_, o) in pairs))
+
+    def _pass(self, place: int, node: Node, parts: Iterable[tuple[str, Part]], *, overflowed: bool = False) -> None:
+        for name, part in parts:
+            due = self._due[place].setdefault(self._owners.get(name, name), Due())
+            due.add(node.name, part)
+            due.overflowed |= overflowed
 
     def _parameters(self, spec: Spec) -> None:
         for node in spec.nodes.values():
@@ -198,12 +225,15 @@ class Reverse:
             assert gradient is not None
             total = np.zeros(gradient.shape), np.zeros(gradient.shape)
         wanted, allowed = total
+        if due.overflowed and gradient is not None and gradient.shape == wanted.shape:
+            lost = ~(np.isfinite(wanted) & np.isfinite(allowed))  # what kernels make of infinity is their own affair
+            wanted, allowed = np.where(lost, gradient.astype(np.float64), wanted), np.where(lost, 0.0, allowed)
         if gradient is not None and gradient.shape != wanted.shape:
             problem = f"shape {gradient.shape}, where {wanted.shape} is right"
             result = SideResult(float("inf"), float("inf"), (), float("inf"), problem, str(gradient.dtype))
         else:
             given = np.zeros(wanted.shape, np.float32) if gradient is None else gradient
-            judged = judge(given, wanted, allowed)
+            judged = held_to(given, wanted, allowed)
             problem = "nothing came back" if gradient is None and judged.ratio > 1 else ""
             result = side_result(judged, given, wanted, problem, str(given.dtype))
         if not result.ok:

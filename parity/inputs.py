@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from twinzoo.zoo.errors import ParityError
-from twinzoo.zoo.spec import Spec, Value
+from twinzoo.zoo.spec import Node, Spec, Value
 
 Array = NDArray[Any]
 
@@ -61,7 +61,7 @@ def default_inputs(spec: Spec, seed: int = 0, sizes: Mapping[str, int] | None = 
 
 
 def _indexed(spec: Spec, value: Value, sizes: Mapping[str, int] | None) -> Iterable[int]:
-    """The sizes of everything that the integers of a value index, through nodes that only move them."""
+    """The sizes of all that the integers of a value index: through nodes that only move them, and in networks."""
     for node in spec.nodes.values():
         if value not in node.inputs:
             continue
@@ -73,6 +73,18 @@ def _indexed(spec: Spec, value: Value, sizes: Mapping[str, int] | None) -> Itera
         elif node.op == "cross_entropy" and value != first:
             yield spec.concrete(first, sizes)[1]
         else:
+            if node.op == "call":
+                yield from _indexed_inside(spec, node, value, sizes)
             for output in node.outputs:
                 if output.dtype == "int":
                     yield from _indexed(spec, output, sizes)
+
+
+def _indexed_inside(spec: Spec, node: Node, value: Value, sizes: Mapping[str, int] | None) -> Iterable[int]:
+    """The same in a called network, at the sizes that it is called with."""
+    called = spec.roles[node.attrs["role"]].spec
+    shapes = {n: spec.concrete(v, sizes) for n, v in zip(called.inputs, node.inputs, strict=True)}
+    own = called.sizes_of(shapes)
+    for item, given in zip(called.inputs.values(), node.inputs, strict=True):
+        if given == value:
+            yield from _indexed(called, item.value, own)

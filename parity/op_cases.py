@@ -121,6 +121,31 @@ _CONVOLUTIONS = [
     _case("blur_transpose2d", _IMAGE, taps=(1, 3, 3, 1), stride=1, padding=1, label="s1"),
 ]
 
+_SPECTRAL = [
+    _case("spectral_conv2d", _IMAGE, channels=6, kernel=3, padding=1),
+    _case("spectral_conv2d", _IMAGE, channels=6, kernel=3, padding=1, train=True, label="train"),
+    _case("spectral_conv2d", _IMAGE, channels=6, kernel=4, stride=2, groups=2, bias=False, train=True, label="grouped"),
+    _case("spectral_conv2d", _IMAGE, channels=6, kernel=3, eps=9.0, train=True, label="eps"),
+    _case("spectral_conv2d", _SYMBOLIC, channels=6, kernel=3, stride=2, padding=1, label="symbolic", **_ANY),
+    _case("spectral_conv_transpose2d", _IMAGE, channels=6, kernel=4, stride=2, padding=1),
+    _case("spectral_conv_transpose2d", _IMAGE, channels=6, kernel=4, stride=2, padding=1, train=True, label="train"),
+    _case(
+        "spectral_conv_transpose2d",
+        _IMAGE,
+        channels=6,
+        kernel=3,
+        stride=2,
+        padding=1,
+        output_padding=1,
+        groups=2,
+        train=True,
+        label="grouped",
+    ),
+    _case("spectral_linear", (3, 5), features=7),
+    _case("spectral_linear", (3, 5), features=7, train=True, label="train"),
+    _case("spectral_linear", (2, 3, 5), features=4, bias=False, train=True, label="3d_no_bias"),
+]
+
 _OTHER_LAYERS = [
     _case("linear", (3, 5), features=7),
     _case("linear", (2, 3, 5), features=4, bias=False, label="3d_no_bias"),
@@ -309,6 +334,7 @@ _IMAGES = [
 
 CASES: tuple[OpCase, ...] = (
     *_CONVOLUTIONS,
+    *_SPECTRAL,
     *_OTHER_LAYERS,
     *_POINTWISE,
     *_LOSSES,
@@ -362,6 +388,9 @@ def case_state(case: OpCase, seed: int = 0) -> dict[str, Array]:
             state[name] = np.array(param.value, np.float32).reshape(param.shape)
         elif name.endswith("running_var"):
             state[name] = generator.uniform(0.5, 2.0, param.shape).astype(np.float32)
+        elif param.fill == "singular":  # any direction but one that the weight turns by a right angle
+            direction = generator.uniform(0.2, 1.0, param.shape)
+            state[name] = (direction / np.linalg.norm(direction)).astype(np.float32)
         else:
             state[name] = generator.uniform(-1.0, 1.0, param.shape).astype(np.float32)
     return state

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twinzoo.parity.bounds import norms, pointwise, products, reductions, spatial
+from twinzoo.parity.bounds import norms, pointwise, products, reductions, spatial, spectral
 from twinzoo.parity.bounds.pointwise import Rule, exact
 from twinzoo.parity.bounds.precision import FLOAT32, SINGLE, Precision
 from twinzoo.ports.reference.rule import Params
@@ -37,8 +37,12 @@ BOUNDS: dict[str, Rule] = {
     **reductions.RULES,
     **norms.RULES,
     **spatial.RULES,
+    **spectral.RULES,
 }
 """Every op of the spec language: (attributes, parameters, float64 output, *inputs) -> the bound of its first output."""
+
+TRAINING: dict[str, Rule] = {**norms.TRAINING, **spectral.TRAINING}
+"""The ops that compute something else in training mode."""
 
 
 def bound(
@@ -53,7 +57,7 @@ def bound(
     """The elementwise bound of |output - float64 output| for one node (any but a call).
 
     Args:
-        params: the node's tensors by role, as the numbers that it computed with.
+        params: the node's tensors by role, as the numbers that it computed with; buffers as they were before the run.
         inputs: what the port's node was given, as the numbers that it computed with (or indices).
         outputs: what the reference makes of them.
         train: the node ran in training mode.
@@ -62,12 +66,12 @@ def bound(
     Returns:
         One array for each output, of its shape; zeros for indices, but of equals a top-k may name any.
     """
-    rule = norms.TRAINING.get(node.op, BOUNDS[node.op]) if train else BOUNDS[node.op]
+    rule = TRAINING.get(node.op, BOUNDS[node.op]) if train else BOUNDS[node.op]
     wide = tuple(x if x.dtype.kind in "iu" else x.astype(np.float64) for x in map(np.asarray, inputs))
     held = {role: np.asarray(value, np.float64) for role, value in params.items()}
     with np.errstate(all="ignore"):
         inner = np.broadcast_to(rule(node.attrs, held, outputs[0], *wide, r=precision), outputs[0].shape)
-        allowed = _stored(inner * (_FLOAT64 + _SEVERAL * precision.again), outputs[0], precision)
+        allowed = widened(inner, outputs[0], precision)
     if outputs[0].dtype.kind in "iu":
         allowed = np.zeros(outputs[0].shape)
     if node.op == "topk" and len(outputs) == 2:
@@ -75,8 +79,11 @@ def bound(
     return (allowed, *(np.zeros(other.shape) for other in outputs[1:]))
 
 
-def _stored(inner: Array, out: Array, precision: Precision) -> Array:
-    """The bound with the rounding of the result, where the formulas have not counted it; what is exact stays so."""
+def widened(inner: Array, out: Array, precision: Precision) -> Array:
+    """The bound with what formulas leave out: the rounding of the result, where they have not counted it, and terms of
+    second order. What is exact stays so.
+    """
+    inner = inner * (_FLOAT64 + _SEVERAL * precision.again)
     if precision.stored is precision.kept:
         return inner + precision.stored.least
     rounded = np.where(inner > 0, precision.stored.unit * (np.abs(out) + inner), 0.0)

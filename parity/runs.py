@@ -14,13 +14,14 @@ from twinzoo.parity.measure import largest_finite
 from twinzoo.parity.rounding import bound
 from twinzoo.ports.reference import evaluate
 from twinzoo.zoo.spec import Node
+from twinzoo.zoo.spectral import PLAIN
 
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
 Params = Mapping[str, Array]
 
 _PRODUCTS = frozenset(
-    ["conv1d", "conv2d", "conv_transpose2d", "linear", "matmul", "blur2d", "blur_transpose2d"],
+    ["conv1d", "conv2d", "conv_transpose2d", "linear", "matmul", "blur2d", "blur_transpose2d", *PLAIN],
 )
 """The ops whose bound costs many times the op itself, and moves little where all inputs move little."""
 
@@ -49,7 +50,7 @@ class Runs:
                 return done.outputs
         used: tuple[Params, Arrays] = (params, given)
         if precision.stored is not SINGLE:
-            used = as_computed(self._node.op, params, given, precision.stored)
+            used = as_computed(params, given, precision)
         with np.errstate(all="ignore"):
             outputs = evaluate(self._node, *used, train=self._train, draws=self._draws)
         self._done.append(_Done(params, given, precision, used, outputs))

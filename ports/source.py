@@ -176,8 +176,9 @@ def _imports(code: str, language: Language) -> str:
 
 
 def _helpers(code: str, language: Language) -> set[str]:
-    """The helpers that the code uses."""
-    return _names(code) & set(language.helpers)
+    """The helpers that the code uses, and those that they use."""
+    used = _names(code) & set(language.helpers)
+    return used.union(*(_helpers(language.helpers[name], language) for name in used))
 
 
 def _collect(spec: Spec, language: Language, classes: dict[str, tuple[str, str]], wanted: str) -> str:

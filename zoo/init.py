@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from twinzoo.zoo import spectral
 from twinzoo.zoo.errors import SpecError
 from twinzoo.zoo.spec.graph import Node, Spec
 from twinzoo.zoo.spec.schema import Param
@@ -16,6 +17,9 @@ from twinzoo.zoo.spec.schema import Param
 Array = NDArray[np.float32]
 Rule = Callable[[str, Param, Mapping[str, Param], np.random.Generator], Array]
 """(op, parameter, all parameters of its layer by role, generator) -> values."""
+
+_FIRST_STEPS = 15
+"""Of the power method, so that a fresh model's spectral norms are near enough for a run in eval mode."""
 
 
 def _normal(generator: np.random.Generator, shape: tuple[int, ...], mean: float, std: float) -> Array:
@@ -39,7 +43,8 @@ def torch_default(op: str, param: Param, layer: Mapping[str, Param], generator: 
         return np.ones(param.shape, np.float32)
     if op == "embedding":
         return _normal(generator, param.shape, 0.0, 1.0)
-    return _uniform(generator, param.shape, 1 / math.sqrt(_fan_in(layer["weight"])))
+    weight = next(own for own in layer.values() if own.fill == "weight")
+    return _uniform(generator, param.shape, 1 / math.sqrt(_fan_in(weight)))
 
 
 def gan(op: str, param: Param, layer: Mapping[str, Param], generator: np.random.Generator) -> Array:
@@ -118,6 +123,8 @@ def initial_state(spec: Spec, seed: int = 0) -> dict[str, Array]:
     for node in spec.nodes.values():
         for role, param in node.params.items():
             state[f"{node.name}.{role}"] = _fill(spec, node, role, param, seed)
+        if node.op in spectral.PLAIN:
+            state |= _singular(node, state)
     for called in spec.roles.values():
         state |= {f"{called.name}.{name}": value for name, value in initial_state(called.spec, seed).items()}
     return state
@@ -129,4 +136,14 @@ def _fill(spec: Spec, node: Node, role: str, param: Param, seed: int) -> Array:
             return np.array(param.value, np.float32).reshape(param.shape)
         return np.full(param.shape, param.value, np.float32)
     generator = np.random.default_rng([seed, zlib.crc32(f"{node.name}.{role}".encode())])
-    return RULES[spec.init](node.op, param, node.params, generator)
+    if param.fill == "singular":
+        return _normal(generator, param.shape, 0.0, 1.0)
+    return RULES[spec.init](spectral.PLAIN.get(node.op, node.op), param, node.params, generator)
+
+
+def _singular(node: Node, state: Mapping[str, Array]) -> dict[str, Array]:
+    """What the power method makes of random vectors in as many steps as PyTorch takes at first."""
+    held = {role: state[f"{node.name}.{role}"].astype(np.float64) for role in node.params}
+    for _ in range(_FIRST_STEPS):
+        held |= spectral.moved(node.op, node.attrs["eps"], held)
+    return {f"{node.name}.{role}": held[role].astype(np.float32) for role in ("weight_u", "weight_v")}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from twinzoo.zoo import registry
@@ -16,13 +15,29 @@ _PAGE = """\
 # The zoo
 
 Every model, loss and training step with its presets (`name.preset`), at its default options. Not written by hand:
-`twinzoo models --markdown docs/zoo.md` writes this page from the registry. `twinzoo models` takes a pattern of names,
-`--task` and `--family`; `twinzoo show NAME` prints one of them layer by layer.
+`twinzoo check --all --markdown docs/zoo.md` measures everything and writes this page. `twinzoo models` takes a pattern
+of names, `--task` and `--family`; `twinzoo show NAME` prints one of them layer by layer.
 
 A family is a file of the zoo; `any` is what serves every task. A multiply-add counts as two FLOPs, and those of a
 training step are of its forward runs, each for one image of the size given, the first input's by default. Parameters
 are the scalars that can be trained, in a loss or step those of the networks that it calls.
+
+{about}
 """
+
+
+class Measured(NamedTuple):
+    """Columns of the page that were measured, as they are shown.
+
+    Attributes:
+        about: a paragraph on what they mean, and on what and when they were measured.
+        columns: their headings.
+        cells: one for each column, by the name of a model, loss, training step or preset.
+    """
+
+    about: str
+    columns: tuple[str, ...]
+    cells: Mapping[str, tuple[str, ...]]
 
 
 class Row(NamedTuple):
@@ -54,8 +69,10 @@ def rows(pattern: str = "*", task: str = "", family: str = "") -> list[Row]:
     """What a shell pattern fits: models, losses, then steps, sorted by name in each; of one task or family if given.
 
     Raises:
-        SpecError: nothing has that task or family; near ones are suggested.
+        SpecError: nothing has that task or family, or a name without a wildcard; near ones are suggested.
     """
+    if not set("*?[") & set(pattern):
+        registry.any_entry(pattern)
     everything = _entries("*")
     _check("task", task, {entry.task for _, entry in everything})
     _check("family", family, {entry.family for _, entry in everything})
@@ -73,9 +90,8 @@ def _entries(pattern: str) -> list[tuple[str, registry.Entry]]:
 
 def _check(what: str, given: str, known: set[str]) -> None:
     if given and given not in known:
-        near = difflib.get_close_matches(given, known, n=3, cutoff=0.6)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"must be one of {', '.join(sorted(known))}"
-        raise SpecError(f"{what} {given!r}: {hint}")
+        listed = f"must be one of {', '.join(sorted(known))}"
+        raise SpecError(f"{what} {given!r}: {registry.near(given, known) or listed}")
 
 
 def _row(name: str, entry: registry.Entry) -> Row:
@@ -93,17 +109,21 @@ def cells(row: Row) -> tuple[str, ...]:
     return (*row[:4], f"{row.parameters:,}", f"{row.flops:.3g}", row.size, row.source)
 
 
-def markdown() -> str:
+def markdown(measured: Measured) -> str:
     """The page of what twinzoo itself brings; plug-ins are not in it."""
     own = [_row(name, entry) for name, entry in _entries("*") if entry.draw.__module__.startswith("twinzoo.zoo.")]
-    sections = (_section(title, [row for row in own if row.kind == kind]) for kind, title in _TITLES.items())
-    return _PAGE + "".join(sections)
+    by_kind = ((title, [row for row in own if row.kind == kind]) for kind, title in _TITLES.items())
+    sections = (_section(title, listed, measured) for title, listed in by_kind)
+    return _PAGE.format(about=measured.about) + "".join(sections)
 
 
-def _section(title: str, listed: Iterable[Row]) -> str:
+def _section(title: str, listed: Iterable[Row], measured: Measured) -> str:
     name, _, *rest = HEAD
-    table: list[tuple[str, ...]] = [(name, *rest), ("---", "---", "---", "--:", "--:", "---", "---")]
+    lines = [
+        (name, *rest, *measured.columns),
+        ("---", "---", "---", "--:", "--:", *["---"] * (2 + len(measured.columns))),
+    ]
     for row in listed:
         name, _, *rest = cells(row)
-        table.append((f"`{name}`", *rest))
-    return f"\n## {title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in table)
+        lines.append((f"`{name}`", *rest, *measured.cells[name]))
+    return f"\n## {title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)

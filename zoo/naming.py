@@ -15,7 +15,7 @@ def sequential(path: str, nodes: Iterable[str]) -> dict[str, str]:
     return {node: f"{path}.{index}" for index, node in enumerate(nodes)}
 
 
-def prefixes(spec: Spec, naming: str) -> dict[str, str]:
+def module_paths(spec: Spec, naming: str) -> dict[str, str]:
     """Node -> module path in the published model, in the published order; parameter-free layers too where known.
 
     A node of a called network is named `role.node`.
@@ -32,6 +32,19 @@ def prefixes(spec: Spec, naming: str) -> dict[str, str]:
         if node.params and name not in known:
             raise SpecError(f"{spec.name}: naming {naming!r}: has no name for {name} ({node.op})")
     return known
+
+
+def prefixes(spec: Spec, naming: str) -> dict[str, str]:
+    """Of `module_paths`, those under which a file may have tensors: of layers with parameters, and of instance norms.
+
+    Instance norms without parameters are among them because files of 2017 and 2018 have running statistics there.
+
+    Raises:
+        SpecError: as `module_paths`.
+    """
+    nodes = _all_nodes(spec)
+    known = module_paths(spec, naming)
+    return {name: path for name, path in known.items() if nodes[name].params or nodes[name].op == "instance_norm"}
 
 
 def _all_nodes(spec: Spec) -> dict[str, Node]:

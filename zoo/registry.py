@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
@@ -56,6 +56,11 @@ class Entry:
     def family(self) -> str:
         """The file that it is in, without its suffix."""
         return self.draw.__module__.rpartition(".")[2]
+
+    @property
+    def kind_name(self) -> str:
+        """Its kind in words."""
+        return "training step" if self.kind == "step" else self.kind
 
     @property
     def doc(self) -> str:
@@ -178,10 +183,28 @@ def step_entry(name: str) -> Entry:
     return _found(name, STEPS, "training step", f"there are {', '.join(STEPS)}")
 
 
+def any_entry(name: str) -> Entry:
+    """The model, loss or training step called `name`, or `name.preset` with the preset's options as defaults.
+
+    Raises:
+        SpecError: there is none; near names are suggested.
+    """
+    load()
+    return _found(name, MODELS | LOSSES | STEPS, "model, loss or training step", "`twinzoo models` lists them")
+
+
 def is_step(name: str) -> bool:
     """Whether a training step is called so, with or without a preset."""
     load()
     return name.partition(".")[0] in STEPS
+
+
+def near(given: str, known: Iterable[str]) -> str:
+    """`did you mean a or b?` of the known words that are near or have the given one in them; empty where none is."""
+    words = list(known)
+    inside = [word for word in words if len(given) > 2 and given in word]
+    found = list(dict.fromkeys([*inside, *difflib.get_close_matches(given, words, n=3, cutoff=0.6)]))[:3]
+    return f"did you mean {' or '.join(found)}?" if found else ""
 
 
 def _found(name: str, known: Mapping[str, Entry], kind: str, otherwise: str) -> Entry:
@@ -190,8 +213,14 @@ def _found(name: str, known: Mapping[str, Entry], kind: str, otherwise: str) -> 
         return known[base]
     if base in known and preset in known[base].presets:
         return replace(known[base], chosen=known[base].presets[preset])
-    near = difflib.get_close_matches(name, matching(known) if dot else known, n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(near)}?" if near else otherwise
+    if base in known:
+        presets = [f"{base}.{preset}" for preset in known[base].presets]
+        hint = near(name, presets) or (f"there are {', '.join(presets)}" if presets else "it has no presets")
+        raise SpecError(f"{base}: no preset is called {preset!r}: {hint}")
+    everything = MODELS | LOSSES | STEPS
+    if base in everything:
+        raise SpecError(f"{name!r} is a {everything[base].kind_name}, not a {kind}")
+    hint = near(name, matching(known) if dot else known) or near(name, everything) or otherwise
     raise SpecError(f"no {kind} is called {name!r}: {hint}")
 
 
@@ -219,7 +248,9 @@ def _complete(found: Entry, options: Mapping[str, Any]) -> dict[str, Any]:
     name = found.name
     unknown = [option for option in options if option not in found.options]
     if unknown:
-        raise SpecError(f"{name}: unknown option {unknown[0]}: takes {', '.join(found.options) or 'none'}")
+        hint = near(unknown[0], found.options)
+        listed = ", ".join(found.options) or "none"
+        raise SpecError(f"{name}: unknown option {unknown[0]}: takes {listed}" + (f"; {hint}" if hint else ""))
     missing = [o for o, v in found.options.items() if v is inspect.Parameter.empty and o not in options]
     if missing:
         raise SpecError(f"{name}: option {missing[0]} is missing")

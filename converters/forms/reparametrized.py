@@ -71,13 +71,13 @@ def _weight_norm(name: str, stored: Mapping[str, Shape]) -> Unit:
 
 
 def spectral_norms(seen: Seen) -> Iterator[Unit]:
-    """`x_orig`, `x_u` and `x_v` for x = orig / (u W v), W the matrix of orig with one axis as its rows.
+    """`x_orig` (or `x_bar`), `x_u` and `x_v` for x = orig / (u W v), W the matrix of orig with one axis as its rows.
 
     The axis is the outputs': 1 in a transposed convolution, 0 elsewhere. Where neither the lengths of u and v nor the
     layer's kind tell which, the values may: u is the direction of W v.
     """
     for role, shape in seen.roles.items():
-        name = role.removesuffix("_orig")
+        name = role.removesuffix("_orig").removesuffix("_bar")
         u, v = f"{name}_u", f"{name}_v"
         if role != name and {u, v} <= seen.roles.keys():
             axes = [i for i in range(min(2, len(shape))) if _are_sides(seen.roles[u], seen.roles[v], shape, i)]
@@ -88,14 +88,14 @@ def spectral_norms(seen: Seen) -> Iterator[Unit]:
 
 
 def _are_sides(u: Shape, v: Shape, shape: Shape, axis: int) -> bool:
-    return u == (shape[axis],) and v == (prod(shape) // max(1, shape[axis]),)
+    return prod(u) == shape[axis] and prod(v) == prod(shape) // max(1, shape[axis])
 
 
 def _spectral_norm(name: str, stored: Mapping[str, Shape], axes: list[int]) -> Unit:
     orig, u, v = stored
 
     def fold(arrays: Mapping[str, Array]) -> Array:
-        weight, left, right = wide(arrays[orig]), wide(arrays[u]), wide(arrays[v])
+        weight, left, right = wide(arrays[orig]), wide(arrays[u]).reshape(-1), wide(arrays[v]).reshape(-1)
         products = [np.moveaxis(weight, axis, 0).reshape(left.size, -1) @ right for axis in axes]
         product = products[0] if len(axes) == 1 else _own(orig, left, products)
         sigma = left @ product

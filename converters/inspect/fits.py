@@ -33,7 +33,7 @@ def fitting(layers: Mapping[str, Layer]) -> Iterator[Fit]:
     for name in registry.MODELS:
         target = spec_side(registry.spec(name)).target()
         for proposal in by_names(layers, target):
-            idle = idle_norms(layers, target, proposal.naming)
+            idle = idle_norms(layers, target, proposal)
             if matched(proposal, layers, target.layers, idle).complete():
                 kinds = {source: target.layers[layer].kind for layer, (source, _) in proposal.places.items()}
                 yield Fit(name, proposal.naming, kinds)

@@ -29,6 +29,40 @@ Loss = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
+class Idle:
+    """A dropout that was called and dropped nothing, as they all do in eval mode: it is no operation of the graph.
+
+    Attributes:
+        name, kind, source: as of an operation.
+        p: the share that it drops in training mode.
+        after: the position of the operation that it was given the output of; -1 where that became part of another.
+    """
+
+    name: str
+    kind: str
+    p: float
+    after: int
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A weight that was computed from the model's own tensors alone: by weight or spectral norm, mostly.
+
+    Attributes:
+        role: of the operation that used it.
+        sources: the keys of the tensors that it was computed from.
+        value: as it was used.
+        gradient: of it; None where none was asked for, or nothing came back.
+    """
+
+    role: str
+    sources: tuple[str, ...]
+    value: Array
+    gradient: Array | None = None
+
+
+@dataclass(frozen=True)
 class Trace:
     """One run of a model. Gradients are those of sum_i <output i, pull(i)>, or of the loss, where they were asked for.
 
@@ -46,6 +80,8 @@ class Trace:
         state_after: the tensors that the run changed, by key.
         training: path of a module or cell -> whether it was in training mode when it was handed over.
         precision: what the framework may round products of float32 numbers to: `tf32`, `hf32`, or empty.
+        idle: the dropouts that dropped nothing, in order of execution.
+        computed: of the operations by position that have such weights; only where values were asked for.
     """
 
     graph: Graph
@@ -58,6 +94,8 @@ class Trace:
     state_after: Mapping[str, Array] = field(default_factory=dict)
     training: Mapping[str, bool] = field(default_factory=dict)
     precision: str = ""
+    idle: tuple[Idle, ...] = ()
+    computed: Mapping[int, tuple[Computed, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,7 +147,7 @@ class Live(Protocol):
         Args:
             inputs: by name or by position; without them the smallest that the model accepts is looked for.
             values: whether the first output of each operation is kept.
-            train: whether all of it is in training mode, else in eval mode.
+            train: training mode, but for the parts that a model in training mode has in eval mode; else eval mode.
             pull: asks for gradients, and says of what; a loss is pulled with 1 instead.
             loss: is applied to what the model returned, and its operations are traced too.
             spool: where values and gradients wait, instead of in memory.

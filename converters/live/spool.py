@@ -55,6 +55,11 @@ Kept = Array | Spooled
 Keep = Callable[[Array], Kept]
 
 
+def loaded(kept: Kept) -> Array:
+    """An array from where it waits."""
+    return kept.load() if isinstance(kept, Spooled) else kept
+
+
 def as_it_is(array: Array) -> Kept:
     """An array that waits in memory."""
     return array
@@ -67,8 +72,7 @@ class Loaded(Mapping[int, Array]):
         self.kept = kept
 
     def __getitem__(self, position: int) -> Array:
-        found = self.kept[position]
-        return found.load() if isinstance(found, Spooled) else found
+        return loaded(self.kept[position])
 
     def __contains__(self, position: object) -> bool:
         return position in self.kept

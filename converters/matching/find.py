@@ -103,7 +103,7 @@ class Finder:
         goal = replace(target, layers=targets, namings=namings)
         free, wanted = self.table.undecided(sources, targets)
         for proposal in by_names(free, replace(goal, layers=wanted)):
-            statistics = idle_norms(sources, goal, proposal.naming)
+            statistics = idle_norms(sources, goal, proposal)
             yield proposal, self._matched(proposal, sources, targets, statistics)
 
     def _agreed(self, whole: list[tuple[Proposal, Match]]) -> Match:

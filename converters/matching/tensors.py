@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from twinzoo.converters.forms import Value, carry, idle, reordered
-from twinzoo.converters.layers import Layer
+from twinzoo.converters.layers import STATISTICS, Layer
 from twinzoo.converters.matching.proposal import Blocks, Proposal, allowed
 from twinzoo.converters.result import Pair, Tie
 
@@ -58,7 +58,7 @@ def matched(
     """The tensors of a proposal.
 
     Args:
-        statistics: source layers that hold nothing but statistics of norms that use none.
+        statistics: source layers that hold statistics of norms that use none.
     """
     found = Match(proposal.naming, ambiguous=list(proposal.ambiguous), symmetric=list(proposal.symmetric))
     for target, (source, how) in proposal.places.items():
@@ -66,7 +66,8 @@ def matched(
     for name, blocks in proposal.blocks.items():
         _put_in_order(found, targets[name], blocks)
     for name in statistics:
-        found.dropped |= {tensor.key: _IDLE_NORM for tensor in sources[name].tensors.values()}
+        tensors = sources[name].tensors.values()
+        found.dropped |= {tensor.key: _IDLE_NORM for tensor in tensors if tensor.role in STATISTICS}
     for name in proposal.idle_sources:
         found.constants |= idle(sources[name])
     found.dropped |= dict.fromkeys(found.constants, _UNUSED_AFFINE)

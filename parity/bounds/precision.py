@@ -8,7 +8,8 @@ docs/rounding.md has what follows for the bounds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ml_dtypes
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinzoo.zoo.errors import ParityError
+from twinzoo.zoo.spectral import PLAIN
 
 Array = NDArray[Any]
 
@@ -57,17 +59,21 @@ FORMATS: Mapping[str, Format] = {format.name: format for format in (SINGLE, HALF
 
 @dataclass(frozen=True)
 class Precision:
-    """How the results of one operation are rounded. Sums are accumulated in float32.
+    """How the results of one operation are rounded.
 
     Attributes:
         stored: the type of its outputs.
         kept: the type of its intermediate results.
         factors: the unit roundoff to which the factors of products are rounded, 0 where they are taken as they are.
+        summed: the type of its partial sums.
+        own: whether its parameters, and their gradients, keep their own type where that is wider.
     """
 
     stored: Format = SINGLE
     kept: Format = SINGLE
     factors: float = 0.0
+    summed: Format = SINGLE
+    own: bool = False
 
     @property
     def u(self) -> float:
@@ -83,6 +89,11 @@ class Precision:
     def lost(self) -> float:
         """Up to where a quotient 1 / (1 + exp(x)) vanishes because the exponential is beyond the largest number."""
         return max(self.kept.least, 1 / self.kept.largest)
+
+    @property
+    def in_steps(self) -> Precision:
+        """The same where every kernel stores its result for the next."""
+        return replace(self, kept=self.stored)
 
     @property
     def tensor_cores(self) -> bool:
@@ -113,8 +124,18 @@ KEPT: Mapping[str, frozenset[str]] = {
         [
             *_LOSSES,
             *_ROWS,
-            *("affine", "standardize", "pow", "instance_norm", "batch_norm train", "interpolate"),
+            *(
+                "affine",
+                "standardize",
+                "pow",
+                "instance_norm",
+                "batch_norm train",
+                "interpolate",
+                "dropout train",
+                "linear",
+            ),
             *("smooth_l1_loss", "bce_with_logits"),
+            *PLAIN,
         ]
     ),
     "mindspore": frozenset(
@@ -124,18 +145,50 @@ KEPT: Mapping[str, frozenset[str]] = {
             *("conv1d", "conv2d", "conv_transpose2d", "linear", "layer_norm"),
             *("affine", "pow", "dropout", "sigmoid", "silu", "softplus", "leaky_relu", "elu", "gelu"),
             *("var", "cumsum"),
+            *PLAIN,
         ]
     ),
 }
 """Port -> the ops that round their intermediate results to the type of their tensors; measured on CPU."""
 
+KEPT_BACKWARD: Mapping[str, frozenset[str]] = {
+    "torch": frozenset(
+        [
+            *_LOSSES,
+            *("logsumexp", "l2_normalize", "var", "std", "sigmoid", "pow", "standardize", "div", "dropout"),
+            *("batch_norm", "instance_norm", "group_norm", "bce_with_logits"),
+            *("avg_pool2d", "adaptive_avg_pool2d"),
+        ]
+    ),
+    "mindspore": frozenset(
+        [
+            *_LOSSES,
+            *("logsumexp", "l2_normalize", "var", "std", "sigmoid", "pow", "affine", "div", "cumsum"),
+            *("silu", "leaky_relu", "elu", "gelu", "tanh"),
+            *("batch_norm train", "instance_norm", "group_norm", "layer_norm"),
+            *("smooth_l1_loss", "bce_with_logits"),
+        ]
+    ),
+}
+"""The same of the backward passes."""
 
-_OWN_TYPE = frozenset(["batch_norm", "instance_norm", "group_norm", "layer_norm"])
-"""The ops whose parameters may stay float32 where their input and output are half."""
+SUMMED_BACKWARD: Mapping[str, frozenset[str]] = {
+    "torch": frozenset(
+        ["embedding", "gather", "pad2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "layer_norm"],
+    ),
+    "mindspore": frozenset(["embedding", "gather", "pad2d", "max_pool2d"]),
+}
+"""Port -> the ops whose backward passes add up in the type of their tensors; measured on CPU."""
+
+OWN_TYPE: Mapping[str, frozenset[str]] = {
+    "torch": frozenset(["batch_norm", "instance_norm", "group_norm", "layer_norm"]),
+    "mindspore": frozenset(["batch_norm train"]),
+}
+"""Port -> the ops whose parameters, and the gradients of those, stay float32 where their input and output are half."""
 
 
 def as_computed(
-    op: str, params: Mapping[str, Array], inputs: tuple[Array, ...], stored: Format
+    params: Mapping[str, Array], inputs: tuple[Array, ...], precision: Precision
 ) -> tuple[dict[str, Array], tuple[Array, ...]]:
     """What an op computes on, in float64: autocast and `to_float` round wider operands to the type of the result.
 
@@ -143,8 +196,8 @@ def as_computed(
         params: the node's tensors by role, in any element type.
         inputs: what it was given, in any element type; integers stay as they are.
     """
-    own = SINGLE if op in _OWN_TYPE else stored
-    return {role: _as(value, own) for role, value in params.items()}, tuple(_as(x, stored) for x in inputs)
+    own = SINGLE if precision.own else precision.stored
+    return {role: _as(value, own) for role, value in params.items()}, tuple(_as(x, precision.stored) for x in inputs)
 
 
 def _as(x: Array, stored: Format) -> Array:
@@ -166,11 +219,31 @@ def precision_of(port: str, op: str, dtype: str, *, train: bool = False, product
     Raises:
         ParityError: no mode of products has this name.
     """
+    plain = _plain(port, op, dtype, train=train, products=products)
+    return plain.in_steps if plain.stored is not SINGLE and _among(KEPT, port, op, train) else plain
+
+
+def backward_precision_of(port: str, op: str, dtype: str, *, train: bool = False, products: str = "") -> Precision:
+    """The precision of the backward pass of an op; arguments and errors as for `precision_of`."""
+    plain = _plain(port, op, dtype, train=train, products=products)
+    if plain.stored is SINGLE:
+        return plain
+    made = plain.in_steps if _among(KEPT_BACKWARD, port, op, train) else plain
+    return replace(made, summed=made.stored) if _among(SUMMED_BACKWARD, port, op, train) else made
+
+
+def _plain(port: str, op: str, dtype: str, *, train: bool, products: str) -> Precision:
+    """As if all its intermediate results were float32.
+
+    Raises:
+        ParityError: no mode of products has this name.
+    """
     if products not in PRODUCTS:
         raise ParityError(f"no products are computed in {products!r}: use {', '.join(filter(None, PRODUCTS))} or ''")
     stored = FORMATS.get(dtype, SINGLE)
-    if stored is SINGLE:
-        return PRODUCTS[products]
-    known = KEPT.get(port.removeprefix("live "), frozenset())
-    composed = op in known or (train and f"{op} train" in known)
-    return Precision(stored, stored if composed else SINGLE)
+    return PRODUCTS[products] if stored is SINGLE else Precision(stored, own=_among(OWN_TYPE, port, op, train))
+
+
+def _among(table: Mapping[str, AbstractSet[str]], port: str, op: str, train: bool) -> bool:
+    known = table.get(port.removeprefix("live "), frozenset())
+    return op in known or (train and f"{op} train" in known)

@@ -36,10 +36,10 @@ def moments(x: Array, axes: tuple[int, ...], r: Precision = FLOAT32) -> tuple[Ar
     """
     count = count_of(x, axes)
     mean = x.mean(axes, keepdims=True)
-    mean_off = sum_bound(x, axes, True) / count + 2 * r.u * np.abs(mean)
+    mean_off = sum_bound(x, axes, True) / count + 2 * r.u * np.abs(mean) + r.kept.least
     squares = (x - mean) ** 2
     var = squares.mean(axes, keepdims=True)
-    var_off = sum_bound(squares, axes, True) / count + 5 * r.u * var + mean_off**2
+    var_off = sum_bound(squares, axes, True) / count + 5 * r.u * var + mean_off**2 + r.kept.least
     return mean, var, mean_off, var_off
 
 

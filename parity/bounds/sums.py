@@ -55,17 +55,17 @@ def random_order(total: Array, squares: Array, count: Array | float) -> Array:
     return strays
 
 
-def sum_bound(terms: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
-    """The bound of the sum of float32 numbers over axes."""
+def sum_bound(terms: Array, axes: tuple[int, ...], keepdims: bool = False, unit: float = U) -> Array:
+    """The bound of the sum over axes of numbers whose partial sums have this unit roundoff."""
     axes = tuple(axis % terms.ndim for axis in axes)
     kept = [axis for axis in range(terms.ndim) if axis not in axes]
     rows = terms.transpose(*kept, *axes).reshape(int(np.prod([terms.shape[axis] for axis in kept])), -1)
     shape = [1 if axis in axes else size for axis, size in enumerate(terms.shape)]
-    bound = _row_bound(rows).reshape(shape)
+    bound = _row_bound(rows, unit).reshape(shape)
     return bound if keepdims else bound.squeeze(axes)
 
 
-def _row_bound(rows: Array) -> Array:
+def _row_bound(rows: Array, unit: float = U) -> Array:
     """The bound of the sum of each row: (rows, n) -> (rows,).
 
     Not every rounding is an even draw of its own. Equal terms are rounded alike (adding one number again and again errs
@@ -82,12 +82,12 @@ def _row_bound(rows: Array) -> Array:
     back = total[:, None] - ahead + rows
     there, here = np.sum(ahead**2 * rounded, 1), np.sum(back**2 * rounded, 1)
     reach = np.abs(np.where((there > here)[:, None], ahead, back)) * rounded
-    coarse, vague = U * reach > np.abs(rows), U * reach > rows.std(1, keepdims=True)
-    lost = np.sum(np.minimum(U * reach, np.abs(rows)) * (coarse | vague), 1)
+    coarse, vague = unit * reach > np.abs(rows), unit * reach > rows.std(1, keepdims=True)
+    lost = np.sum(np.minimum(unit * reach, np.abs(rows)) * (coarse | vague), 1)
     squares, draws = _alike(rows, reach)
-    together = np.minimum(spread(squares, draws) + lost, U * reach.sum(1))
+    together = np.minimum(spread(squares, draws, unit) + lost, unit * reach.sum(1))
     unordered = np.maximum(random_order(total, own, count), np.maximum(there, here)) - own / np.maximum(count, 1)
-    worst: Array = np.maximum(together, spread(unordered, count - 1))  # the first term of a sum is not rounded
+    worst: Array = np.maximum(together, spread(unordered, count - 1, unit))  # the first term of a sum is not rounded
     return worst
 
 

@@ -61,7 +61,8 @@ class Alone:
         dtype = str(output.dtype)
         drawn = self.drawn(inputs)
         if drawn is not None and dtype in FORMATS and FORMATS[dtype] is not SINGLE:
-            params, given = as_computed(self.kind, self.params, drawn.given, FORMATS[dtype])
+            precision = precision_of(port, self.kind, dtype, train=drawn.reading.train)
+            params, given = as_computed(self.params, drawn.given, precision)
             return replace(self, params=params)._judged(replace(drawn, given=given), output, port)
         return None if drawn is None else self._judged(drawn, output, port)
 

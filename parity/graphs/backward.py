@@ -59,6 +59,7 @@ def _ours(paired: Paired, owners: Mapping[str, str]) -> Backward:
         _cotangents(paired, run),
         frozen={name for name, key in owners.items() if key in run.frozen},
         constants=_constants(paired),
+        products=run.products,
     )
 
 
@@ -81,6 +82,7 @@ def _theirs(paired: Paired, owners: Mapping[str, str]) -> Backward:
         filled={node_name(p) for p in range(len(paired.a.graph.operations)) if p not in pairs},
         frozen=frozen,
         constants=_constants(paired),
+        products=run.products,
     )
 
 
@@ -96,10 +98,17 @@ def _cotangents(paired: Paired, run: Run) -> dict[str, list[Array]]:
         if operation.kind == OUTPUT and operation.operands:
             (operand, output), *_ = operation.operands
             value = paired.a.values.get(operand)
-            if output == 0 and value is not None and value.dtype.kind == "f":
-                pulled = run.how.pull(int(str(operation.attrs["index"])), value.shape)
-                found.setdefault(node_name(operand), []).append(pulled)
+            if output == 0 and value is not None and value.dtype.kind not in "iub":
+                index = int(str(operation.attrs["index"]))
+                pulled = run.how.pull(index, value.shape)
+                found.setdefault(node_name(operand), []).append(_as_returned(run, index, pulled))
     return found
+
+
+def _as_returned(run: Run, index: int, pulled: Array) -> Array:
+    """Numbers of the element type of an output."""
+    outputs = list(run.outputs.values())
+    return pulled.astype(outputs[index].dtype) if index < len(outputs) else pulled
 
 
 def _unknown(paired: Paired) -> set[str]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from twinzoo.parity.bounds.precision import FORMATS, SINGLE, precision_of
 from twinzoo.parity.bounds.reductions import moments
-from twinzoo.parity.bounds.sums import U
 from twinzoo.parity.graphs.carried import made_of, value_of
 from twinzoo.parity.graphs.pairs import Paired
 from twinzoo.parity.graphs.run import Array
@@ -35,25 +35,26 @@ class Moved:
     batches: tuple[tuple[Array, Array, int], ...]
 
     def judged(self, momentum: float, *, unbiased: bool = True) -> Judgement:
-        """What there is against (1 - momentum) before + momentum batch, for each batch."""
+        """What there is against what there should be."""
+        return judge(self.after, *self.wanted(momentum, unbiased=unbiased))
+
+    def wanted(self, momentum: float, *, unbiased: bool = True) -> tuple[Array, Array]:
+        """(1 - momentum) before + momentum batch, for each batch, and its bound."""
+        kind = FORMATS.get(str(self.after.dtype), SINGLE)
         wanted, allowed = self.before, np.zeros(self.before.shape)
         for batch, off, count in self.batches:
             factor = momentum * (count / (count - 1) if unbiased and self.role == "running_var" else 1.0)
             kept = (1 - momentum) * wanted
             wanted = kept + factor * batch
-            allowed = (1 - momentum) * allowed + factor * off + 4 * U * (np.abs(kept) + factor * np.abs(batch))
-        return judge(self.after, wanted, allowed)
+            rounded = 4 * kind.unit * (np.abs(kept) + factor * np.abs(batch)) + kind.least
+            allowed = (1 - momentum) * allowed + factor * off + rounded
+        return wanted, allowed
 
 
 def buffer_rows(paired: Paired) -> tuple[list[LayerResult], list[tuple[int, Finding]]]:
     """A row for each running statistic that training moves, and what is wrong with those that are off."""
     rows, findings = [], []
-    spec, keys = paired.drawing.spec, paired.drawing.keys
-    layers: dict[str, list[Node]] = {}
-    for node in spec.nodes.values():
-        if node.op == "batch_norm" and node.name in paired.drawing.training and "running_mean" in node.params:
-            layers.setdefault(keys[f"{node.name}.running_mean"], []).append(node)
-    for nodes in layers.values():
+    for nodes in calls_of_norms(paired):
         for role in ROLES:
             made = _row(paired, nodes, role)
             if made is not None:
@@ -62,9 +63,18 @@ def buffer_rows(paired: Paired) -> tuple[list[LayerResult], list[tuple[int, Find
     return rows, findings
 
 
+def calls_of_norms(paired: Paired) -> list[list[Node]]:
+    """The calls of each layer that keeps running statistics of its batches."""
+    keys, layers = paired.drawing.keys, dict[str, list[Node]]()
+    for node in paired.drawing.spec.nodes.values():
+        if node.op == "batch_norm" and node.name in paired.drawing.training and "running_mean" in node.params:
+            layers.setdefault(keys[f"{node.name}.running_mean"], []).append(node)
+    return list(layers.values())
+
+
 def _row(paired: Paired, nodes: list[Node], role: str) -> tuple[LayerResult, list[Finding]] | None:
     node, position = nodes[0], _position(nodes[0])
-    a, b = (_moved(paired, nodes, role, place) for place in (0, 1))
+    a, b = (moved(paired, nodes, role, place, values) for place, values in enumerate(values_of(paired)))
     if a is None or b is None:
         return None
     momentum = float(node.attrs["momentum"])
@@ -86,10 +96,14 @@ def _result(judged: Judgement, side: Moved) -> SideResult:
     return SideResult(judged.ratio, judged.error, judged.index, judged.error, judged.problem, str(side.after.dtype))
 
 
-def _moved(paired: Paired, nodes: list[Node], role: str, place: int) -> Moved | None:
-    """A side's running statistic; None where it has none that can be told."""
+def values_of(paired: Paired) -> tuple[Mapping[int, Array], Mapping[int, Array]]:
+    """Both sides' values in the places of side a's operations."""
+    return paired.a.values, paired.values
+
+
+def moved(paired: Paired, nodes: list[Node], role: str, place: int, values: Mapping[int, Array]) -> Moved | None:
+    """A side's running statistic, moved by these values; None where it has none that can be told."""
     run = (paired.a, paired.b)[place]
-    values = (paired.a.values, paired.values)[place]
     name = f"{nodes[0].name}.{role}"
     before = np.asarray((paired.drawing.state, paired.state)[place][name], np.float64)
     state = {**run.state, **run.after}
@@ -101,8 +115,9 @@ def _moved(paired: Paired, nodes: list[Node], role: str, place: int) -> Moved | 
         return None
     batches = []
     for node in nodes:
-        x = np.asarray(values[paired.a.graph.operations[_position(node)].operands[0][0]], np.float64)
-        mean, var, mean_off, var_off = (np.asarray(array).reshape(-1) for array in moments(x, batch_axes(x)))
+        given = np.asarray(values[paired.a.graph.operations[_position(node)].operands[0][0]])
+        x, r = given.astype(np.float64), precision_of(run.port, node.op, str(given.dtype), train=True)
+        mean, var, mean_off, var_off = (np.asarray(array).reshape(-1) for array in moments(x, batch_axes(x), r))
         count = x.size // x.shape[1]
         batches.append((mean, mean_off, count) if role == "running_mean" else (var, var_off, count))
     return Moved(role, before, after.reshape(before.shape), tuple(batches))

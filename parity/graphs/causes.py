@@ -68,6 +68,11 @@ def differing(a: Operation, b: Operation) -> dict[str, tuple[Hashable, Hashable]
     return {name: pair for name, pair in pairs.items() if not _alike(*pair)}
 
 
+def same_number(a: float, b: float) -> bool:
+    """Whether two numbers are the same to the digits of float32."""
+    return abs(a - b) <= 1e-6 * max(abs(a), abs(b))
+
+
 def of_attribute(kind: str, name: str) -> str:
     """The cause that an attribute stands for."""
     plain = name.rpartition(".")[2]
@@ -103,5 +108,5 @@ def silent(name: str) -> bool:
 
 def _alike(a: Hashable, b: Hashable) -> bool:
     if isinstance(a, float) and isinstance(b, (int, float)):
-        return abs(a - b) <= 1e-6 * max(abs(a), abs(b))
+        return same_number(a, b)
     return a == b

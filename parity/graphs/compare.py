@@ -12,15 +12,19 @@ from twinzoo.parity.graphs.backward import reverse, unjudged
 from twinzoo.parity.graphs.backward_causes import gradient_findings
 from twinzoo.parity.graphs.buffers import buffer_rows
 from twinzoo.parity.graphs.carried import sources
+from twinzoo.parity.graphs.computed_rows import computed_gradient_rows, computed_notes, computed_rows
 from twinzoo.parity.graphs.diagnosis import diagnose, diagnose_output, silent_findings
 from twinzoo.parity.graphs.dropouts import dropout_findings
+from twinzoo.parity.graphs.idle import idle_findings, idle_notes
 from twinzoo.parity.graphs.modes import flag_findings, mode_notes
 from twinzoo.parity.graphs.opaque import opaque_rows
 from twinzoo.parity.graphs.pairs import Paired, pair
 from twinzoo.parity.graphs.run import Array, Run
 from twinzoo.parity.graphs.weights import weight_findings
-from twinzoo.parity.graphs.whole import whole_gradients
-from twinzoo.parity.kernels import GRADIENT_KERNELS
+from twinzoo.parity.graphs.whole import whole_gradients, whole_notes
+from twinzoo.parity.graphs.whole_buffers import whole_buffers
+from twinzoo.parity.graphs.zeros import zero_gradients
+from twinzoo.parity.half_kernels import gradient_kernel_of
 from twinzoo.parity.layers import Walk
 from twinzoo.parity.report import ParityReport
 from twinzoo.parity.results import OUTPUT, Finding, KernelUse, LayerResult
@@ -42,19 +46,17 @@ def compare_runs(a: Run, b: Run, began: float) -> ParityReport:
         ParityError: there is nothing to compare.
     """
     paired = pair(a, b)
-    shorter = a.shorter or b.shorter
-    if a.how.grad and shorter:
-        raise ParityError(f"compare: gradients in {shorter} have no bound yet: compare in float32, or without grad")
     if not paired.drawing.spec.nodes:
         raise ParityError("compare: side a does nothing that could be compared")
-    weights = weight_findings(paired)
-    moved: dict[str, Array] | None = {} if a.how.grad and (a.whole or b.whole) else None
+    computed, apart_weights = computed_rows(paired)
+    weights = weight_findings(paired) | apart_weights
+    moved: dict[str, Array] | None = {} if (a.how.grad or a.how.train) and (a.whole or b.whole) else None
     walk = Walk(frozenset(weights), paired.drawing.training, moved, types=None)
     inputs = {name: a.values[_position(name)] for name in paired.drawing.spec.inputs}
     beside = {name: paired.values[_position(name)] for name in inputs if _position(name) in paired.values}
     walk.model(paired.drawing.spec, paired.traces(), inputs, beside)
     opaque, notes = opaque_rows(paired)
-    rows = [*opaque, *walk.rows]
+    rows = [*opaque, *computed, *walk.rows]
     kernels = kernel_uses(walk.kernels, lambda name: paired.name(_position(name)))
     of_training: list[tuple[int, Finding]] = []
     if a.how.train:
@@ -65,19 +67,21 @@ def compare_runs(a: Run, b: Run, began: float) -> ParityReport:
     if a.how.grad:
         back = reverse(paired)
         forward = {_position(row.name) for row in walk.rows if not row.ok and not row.name.startswith("model: ")}
-        rows += back.rows
-        findings += gradient_findings(paired, back.wrong, forward)
+        zeros, of_zeros = zero_gradients(paired)
+        passed_on, of_norms = computed_gradient_rows(paired)
+        rows += [*back.rows, *zeros, *passed_on]
+        findings += [*gradient_findings(paired, back.wrong, forward), *of_zeros, *of_norms]
         kernels += _kernels(paired, back.kernels)
         notes += unjudged(paired)
     if moved is not None:
-        whole, apart = whole_gradients(paired, moved)
+        whole, apart = _wholes(paired, moved)
         rows += whole
         findings += apart
-    last = len(a.graph.operations)
+    last, made = len(a.graph.operations), {one.key for ones in a.made.values() for one in ones}
     return ParityReport(
         spec=f"{a.graph.title} ~ {b.graph.title}",
         spec_hash=spec_hash(paired.drawing.spec),
-        parameters=sum(value.size for value in a.state.values()),
+        parameters=sum(value.size for key, value in a.state.items() if key not in made),
         inputs={name: f"{x.shape} {x.dtype}" for name, x in a.inputs.items()},
         a=a.info,
         b=b.info,
@@ -85,10 +89,17 @@ def compare_runs(a: Run, b: Run, began: float) -> ParityReport:
         findings=findings,
         kernels=kernels,
         seconds=time.perf_counter() - began,
-        notes=[*mode_notes(paired), *notes],
+        notes=[*mode_notes(paired), *whole_notes(paired), *idle_notes(paired), *computed_notes(paired), *notes],
         mode=str(a.how),
         unmatched=(len(paired.alignment.only_a), len(paired.alignment.only_b)),
     )
+
+
+def _wholes(paired: Paired, moved: Mapping[str, Array]) -> tuple[list[LayerResult], list[Finding]]:
+    """What compiled sides have besides what they return: gradients, and buffers after the step."""
+    rows, findings = whole_gradients(paired, moved) if paired.a.how.grad else ([], [])
+    of_buffers, apart = whole_buffers(paired, moved) if paired.a.how.train else ([], [])
+    return [*rows, *of_buffers], [*findings, *apart]
 
 
 def _position(name: str) -> int:
@@ -129,6 +140,7 @@ def _findings(
     found += flag_findings(paired)
     found += [(p, f) for p in _wrong_outputs(rows) for f in diagnose_output(paired, p)]
     found = [(p, replace(finding, source=sources(paired, p))) for p, finding in found]
+    found += idle_findings(paired)
     found += _without_counterpart(paired, wrong)
     ordered = [finding for _, finding in sorted(found, key=lambda item: item[0])]
     return [*weights, *ordered] or _whole(paired, rows)
@@ -187,10 +199,11 @@ def _whole(paired: Paired, rows: list[LayerResult]) -> list[Finding]:
     return found
 
 
-def _kernels(paired: Paired, used: Mapping[tuple[str, str], list[str]]) -> list[KernelUse]:
+def _kernels(paired: Paired, used: Mapping[tuple[str, str, str], list[str]]) -> list[KernelUse]:
     """The gradients that needed an allowance for their kernels."""
     uses = []
-    for (port, op), names in used.items():
-        layers = tuple(paired.name(_position(name)) for name in names)
-        uses.append(kernel_use(port, f"{op} gradient", GRADIENT_KERNELS[port, op], layers))
+    for (port, op, dtype), names in used.items():
+        layers, known = tuple(paired.name(_position(name)) for name in names), gradient_kernel_of(port, op, dtype)
+        if known is not None:
+            uses.append(kernel_use(port, f"{op} gradient", known, layers))
     return uses

@@ -88,7 +88,7 @@ def _drawn(drawing: Drawing, run: Run, position: int, operands: list[Value]) -> 
     """The operation as a node, None where the op table does not take it as it is."""
     operation = run.graph.operations[position]
     name = node_name(position)
-    attrs = {key: value for key, value in operation.attrs.items() if key != BATCH}
+    attrs = {key: value for key, value in operation.attrs.items() if key != BATCH and not key.endswith("_from")}
     try:
         value: Value = getattr(drawing.spec, operation.kind)(name, *operands, **attrs)
         node = drawing.spec.nodes[name]

@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twinzoo.parity.bounds.precision import FORMATS, SINGLE
+
 Array = NDArray[Any]
 
 _SAME = 1e-4
+"""What is closer, relative to the largest number, is the same; in half precision what two roundings make of it."""
+
 _BORDER = 2
 _REACH = 4
 
@@ -30,13 +34,14 @@ def fingerprint(output: Array, wanted: Array) -> str:
     off = np.abs(have - right)
     if not np.isfinite(off).all():
         return f"{np.count_nonzero(~np.isfinite(off))} of its values are no numbers"
-    if off.max(initial=0.0) <= _SAME * size:  # too little for any of the forms below to be told from another
+    same = size * max(_SAME, 2 * FORMATS.get(str(output.dtype), SINGLE).unit)
+    if off.max(initial=0.0) <= same:  # too little for any of the forms below to be told from another
         return f"it is off by at most {off.max(initial=0.0):.3g}, {off.max(initial=0.0) / size:.2g} of its size"
     for rule in (_ratio, _offset, _shift, _channels_moved, _moved, _border, _channels):
-        words = rule(have, right, _SAME * size)
+        words = rule(have, right, same)
         if words:
             return words
-    return f"it differs in {np.count_nonzero(off > _SAME * size):,} of {off.size:,} places, at most by {off.max():.3g}"
+    return f"it differs in {np.count_nonzero(off > same):,} of {off.size:,} places, at most by {off.max():.3g}"
 
 
 def of_fingerprint(words: str) -> str:
@@ -49,7 +54,8 @@ def _ratio(have: Array, right: Array, same: float) -> str:
     square = float(np.vdot(right, right))
     factor = float(np.vdot(right, have)) / square if square else 1.0
     near = np.max(np.abs(have - factor * right), initial=0) <= same * max(abs(factor), _SAME)
-    return f"it is a multiple of what is right, by {factor:.6g}" if near and abs(factor - 1) > _SAME else ""
+    another = abs(factor - 1) * np.max(np.abs(right), initial=0) > same
+    return f"it is a multiple of what is right, by {factor:.6g}" if near and another else ""
 
 
 def _offset(have: Array, right: Array, same: float) -> str:

@@ -22,13 +22,15 @@ import numpy as np
 from twinzoo.converters import files
 from twinzoo.converters.graph import Graph, Operation
 from twinzoo.converters.layers import Layer, Tensor
-from twinzoo.converters.live import Loss, Whole, framework_of
+from twinzoo.converters.live import Idle, Loss, Whole, framework_of
 from twinzoo.converters.live.spool import Loaded
+from twinzoo.parity.graphs.computed import Made
 from twinzoo.parity.graphs.run import Array, Gradients, How, Run, run
 from twinzoo.parity.results import SideInfo
+from twinzoo.ports.reference.port import ReferenceModel
 from twinzoo.zoo.errors import ParityError
 
-SCHEMA = 2
+SCHEMA = 3
 _KEY = "twinzoo.record"
 
 
@@ -44,6 +46,7 @@ def record(
     """Run a live model once and write down all that a comparison needs.
 
     Args:
+        model: an nn.Module, an nn.Cell, or what the reference port builds.
         inputs: arrays by argument, or in order.
         path: ends in .safetensors.
         grad, train, loss: as for compare; both sides of a comparison must have them alike.
@@ -52,7 +55,7 @@ def record(
         ParityError: the model does not run on the inputs, or the file has another suffix.
         CheckpointError: the file cannot be written.
     """
-    if not framework_of(model):
+    if not framework_of(model) and not isinstance(model, ReferenceModel):
         raise ParityError(f"record: got a {type(model).__name__}: must be an nn.Module or an nn.Cell")
     if Path(path).suffix != ".safetensors":
         raise ParityError(f"record: {path}: a record is a .safetensors file: name it so")
@@ -70,6 +73,12 @@ def write_record(done: Run, path: Path) -> None:
         "training": dict(done.training),
         "compiled": done.whole is not None,
         "products": done.products,
+        "idle": [asdict(dropout) for dropout in done.idle],
+        "computed": [
+            [position, one.key, one.role, one.sources, _layer_to_plain(one.layer)]
+            for position, ones in done.made.items()
+            for one in ones
+        ],
         "made": {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()},
         "sha256": {"inputs": _digest(done.inputs), "state": _digest(done.state)},
         "graph": _graph_to_plain(done.graph),
@@ -120,7 +129,8 @@ def read_record(path: Path) -> Run:
         graph, info = _graph_from_plain(plain["graph"]), SideInfo(**plain["info"])
         how, training = How(**plain["how"]), {str(path): bool(flag) for path, flag in plain["training"].items()}
         frozen, compiled = frozenset(map(str, plain["frozen"])), bool(plain["compiled"])
-        products = str(plain["products"])
+        products, idle = str(plain["products"]), tuple(Idle(**dropout) for dropout in plain["idle"])
+        made = _made_from_plain(plain["computed"])
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise ParityError(
             f"{path}: not a record: {type(error).__name__}: {error}: make it with twinzoo.record"
@@ -139,6 +149,8 @@ def read_record(path: Path) -> Run:
         training,
         Whole(*whole) if compiled else None,
         products,
+        idle,
+        made,
     )
 
 
@@ -183,18 +195,29 @@ class _Places(Mapping[int, Array]):
 
 
 def _graph_to_plain(graph: Graph) -> dict[str, Any]:
-    layers = [
-        [name, layer.prefix, layer.kind, [[t.key, t.role, t.shape] for t in layer.tensors.values()]]
-        for name, layer in graph.layers.items()
-    ]
+    layers = [[name, *_layer_to_plain(layer)] for name, layer in graph.layers.items()]
     operations = [[op.name, op.kind, op.operands, dict(op.attrs), op.layer, op.source] for op in graph.operations]
     return {"title": graph.title, "layers": layers, "operations": operations}
 
 
+def _layer_to_plain(layer: Layer) -> list[Any]:
+    return [layer.prefix, layer.kind, [[t.key, t.role, t.shape] for t in layer.tensors.values()]]
+
+
+def _layer_from_plain(prefix: str, kind: str, tensors: Any) -> Layer:
+    return Layer(prefix, {role: Tensor(key, role, tuple(shape)) for key, role, shape in tensors}, kind)
+
+
+def _made_from_plain(plain: Any) -> dict[int, tuple[Made, ...]]:
+    found: dict[int, tuple[Made, ...]] = {}
+    for position, key, role, sources, layer in plain:
+        made = Made(str(key), str(role), _layer_from_plain(*layer), tuple(map(str, sources)))
+        found[int(position)] = (*found.get(int(position), ()), made)
+    return found
+
+
 def _graph_from_plain(plain: Mapping[str, Any]) -> Graph:
-    layers = {}
-    for name, prefix, kind, tensors in plain["layers"]:
-        layers[name] = Layer(prefix, {role: Tensor(key, role, tuple(shape)) for key, role, shape in tensors}, kind)
+    layers = {name: _layer_from_plain(*layer) for name, *layer in plain["layers"]}
     operations = tuple(
         Operation(name, kind, tuple((int(p), int(out)) for p, out in operands), _hashable(attrs), layer, str(source))
         for name, kind, operands, attrs, layer, source in plain["operations"]

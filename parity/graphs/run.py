@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinzoo.converters.graph import INPUT, Graph
-from twinzoo.converters.live import Loss, Trace, Whole, framework_of, live
+from twinzoo.converters.live import Idle, Loss, Trace, Whole, framework_of, live
 from twinzoo.converters.live.spool import Spool
+from twinzoo.parity.graphs.computed import Made, frozen_weights, seen_through
 from twinzoo.parity.kernels import LIVE
 from twinzoo.parity.results import SideInfo
 from twinzoo.ports.probe import MINDSPORE, TORCH, version
-from twinzoo.zoo.errors import ConversionError, ParityError
+from twinzoo.ports.reference.port import ReferenceModel
+from twinzoo.zoo.errors import ConversionError, ParityError, SpecError
 
 Array = NDArray[Any]
 
@@ -71,9 +73,12 @@ class Run:
         gradients: of what it returned.
         after: the tensors that the run changed, by key.
         frozen: the keys of the parameters that are not trained.
-        training: the training flag of each module as it was handed over, by path.
+        training: the training flag of each module as it was handed over, by path; the whole model's by the empty one.
         whole: a second run just as the model stands, where that is a compiled one.
         products: what products of float32 numbers may be rounded to: `tf32`, `hf32`, or empty.
+        idle: the dropouts that dropped nothing.
+        made: the weights that were computed from other tensors, by the position of their operation; the graph has them
+            in the place of those.
     """
 
     info: SideInfo
@@ -88,6 +93,8 @@ class Run:
     training: Mapping[str, bool] = field(default_factory=dict)
     whole: Whole | None = None
     products: str = ""
+    idle: tuple[Idle, ...] = ()
+    made: Mapping[int, tuple[Made, ...]] = field(default_factory=dict)
 
     @property
     def port(self) -> str:
@@ -100,10 +107,10 @@ class Run:
         return any(draws(operation.kind) for operation in self.graph.operations)
 
     @property
-    def shorter(self) -> str:
-        """The first element type with fewer digits than float32 that it computed in; empty where there is none."""
-        kinds = (str(array.dtype) for array in (*self.outputs.values(), *self.state.values()))
-        return self.products or next((kind for kind in kinds if kind in ("float16", "bfloat16")), "")
+    def frozen_modules(self) -> list[str]:
+        """The paths of the modules that stayed in eval mode in a run in training mode, as they were handed over."""
+        kept = self.how.train and self.training.get("", False)
+        return [path for path, training in self.training.items() if not training] if kept else []
 
     @property
     def returned(self) -> Mapping[str, Array]:
@@ -131,22 +138,27 @@ def run(label: str, model: Any, inputs: Any, how: How = How(), loss: Loss | None
 
     Args:
         label: `a` or `b`, for messages.
+        model: an nn.Module, an nn.Cell, or a model of the reference port.
         inputs: arrays by argument, or in order.
         loss: of what the model returns, in its framework; it is then what the model is taken to return.
 
     Raises:
         ParityError: it does not run on the inputs.
     """
-    functions = live(model)
     given = inputs if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (np.asarray(inputs),)
     pull = how.pull if how.grad else None
     try:
+        if isinstance(model, ReferenceModel):
+            from twinzoo.parity.graphs.reference import reference_run  # which makes a Run
+
+            return reference_run(model, given, how)
+        functions = live(model)
         state = functions.arrays_of(model)
         trace = functions.trace(model, given, values=True, train=how.train, pull=pull, loss=loss, spool=Spool())
         whole = None
         if functions.compiled(model):
             whole = functions.whole(model, given, train=how.train, pull=pull, loss=loss)
-    except ConversionError as error:
+    except (ConversionError, ParityError, SpecError) as error:
         raise ParityError(f"compare: {label}: {error}") from error
     return _of(model, trace, state, how, whole)
 
@@ -158,17 +170,20 @@ def _of(model: Any, trace: Trace, state: Mapping[str, Array], how: How, whole: W
     asked = _QUESTIONS[framework_of(model)]
     weights = f"{type(model).__name__}'s own weights"
     info = SideInfo(asked.port, asked.title, version(asked), live(model).device_of(model), weights)
+    seen = seen_through(trace.graph, trace.computed)
     return Run(
         info,
-        trace.graph,
+        seen.graph,
         trace.values,
-        state,
+        {**state, **seen.weights},
         trace.outputs,
         how,
-        Gradients(trace.gradients, trace.parameter_gradients),
+        Gradients(trace.gradients, {**trace.parameter_gradients, **seen.gradients}),
         trace.state_after,
-        trace.frozen,
+        trace.frozen.union(frozen_weights(seen.made, trace.frozen)),
         trace.training,
         whole,
         trace.precision,
+        trace.idle,
+        seen.made,
     )

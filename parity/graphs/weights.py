@@ -7,6 +7,7 @@ from itertools import chain, combinations, permutations
 import numpy as np
 
 from twinzoo.parity.findings import differing_weights
+from twinzoo.parity.graphs.computed_rows import computed_names
 from twinzoo.parity.graphs.pairs import Paired
 from twinzoo.parity.graphs.run import Array
 from twinzoo.parity.graphs.words import written
@@ -14,9 +15,9 @@ from twinzoo.parity.results import Finding
 
 
 def weight_findings(paired: Paired) -> dict[str, Finding]:
-    """A finding for each tensor, by spec name, that side b has not as side a has it."""
-    ours, theirs = paired.drawing.state, paired.state
-    alike = {name: _in_one_type(x, theirs[name]) for name, x in ours.items()}
+    """A finding for each tensor, by spec name, that side b has not as side a has it; computed weights aside."""
+    ours, theirs, computed = paired.drawing.state, paired.state, computed_names(paired)
+    alike = {name: _in_one_type(x, theirs[name]) for name, x in ours.items() if name not in computed}
     evidence = differing_weights({n: x for n, (x, _) in alike.items()}, {n: y for n, (_, y) in alike.items()})
     return {name: _finding(paired, name, text) for name, text in evidence.items()}
 

@@ -59,6 +59,8 @@ def compare_steps(
       `optimizer.momentum.<parameter>` of SGD, and numbers (`optimizer.lr`, `optimizer.step`). torch's and MindSpore's
       own words are understood. With it a mistake of the optimizer is told apart from one of the gradients.
     - `gradients() -> arrays` of the last step by parameter.
+    - `step_moved(batch, move)`, a step some of whose intermediate results are moved by a rounding, as `move(array)`
+      moves an array (of ones, to have factors): sums that cancel in a step are then allowed what their terms lose.
     - a history of generated images in `state()`, `pool.<name>.images` and `pool.<name>.count`.
     - `load(state)`, which takes what `state()` returned: a side can then be restarted an ulp away, and mixed states be
       tried.

@@ -12,6 +12,9 @@ which is 2^-14 for 0.999, second moments as much, and steps half as much. Draws 
 given it; where only the batches can be moved, their distances stand for it in proportion, as training amplifies both
 alike.
 
+Where that is not enough for all, mirrored pairs of draws some ulps away add what they reach (record.py), for what
+jumps.
+
 An ulp before every step stands for every rounding within it. FACTOR is what the kernels of the other side may have
 more: a plain running sum of n terms errs sqrt(n / 18) times as far as one rounding of each, 16 times for n = 4,608, the
 longest convolution here; the sigmoid of MindSpore's CPU errs by 40 u.

@@ -19,6 +19,8 @@ class Stepper(Protocol):
 
     It may offer more, and is then told apart more finely:
     `load(state)` takes what `state()` returned, so that it can be restarted;
+    `step_moved(batch, move)` is a step some of whose intermediate results are moved, by `move(array)` (of ones, to have
+    factors);
     `gradients()` gives those of the last step, by the keys of the parameters.
     """
 
@@ -68,13 +70,15 @@ class Side:
         """A side to run from the start: another stepper where they can be made, else this one, to be loaded."""
         return self if self.factory is None else Side(self.label, self.factory)
 
-    def step(self, batch: Mapping[str, Array]) -> dict[str, float]:
-        """The losses of one step, as plain numbers.
+    def step(self, batch: Mapping[str, Array], move: Callable[[Array], Array] | None = None) -> dict[str, float]:
+        """The losses of one step, as plain numbers; with `move` of a moved one, where the stepper has them.
 
         Raises:
             ParityError: the stepper returned something else.
         """
-        losses = self.stepper.step({name: value.copy() for name, value in batch.items()})
+        given = {name: value.copy() for name, value in batch.items()}
+        moves = move is not None and callable(getattr(self.stepper, "step_moved", None))
+        losses = self.stepper.step_moved(given, move) if moves else self.stepper.step(given)
         try:
             return {str(name): float(value) for name, value in losses.items()}
         except (AttributeError, TypeError, ValueError):

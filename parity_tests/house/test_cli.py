@@ -46,7 +46,7 @@ def test_show_prints_a_table_and_json() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "unett"], "no model or loss is called 'unett': did you mean unet?"),
+        (["show", "unett"], "no model, loss or training step is called 'unett': did you mean unet?"),
         (["show", "unet,depth=0"], "unet: depth=0: must be an integer >= 2"),
         (["show", "unet,deep=3"], "unet: 'deep=3': must be option=value with one of in_channels"),
         (["inspect", "nowhere.pth"], "nowhere.pth: cannot be read: no such file"),
@@ -56,7 +56,9 @@ def test_show_prints_a_table_and_json() -> None:
         (["check"], "give a NAME or --all"),
         (["check", "aodnet", "--ports", "torch"], "--ports torch: give two ports"),
         (["check", "aodnet", "--ports", "torch,jax"], "jax"),
-        (["check", "--all", "--all-layers"], "--all takes --ports and --seed alone"),
+        (["check", "--all", "--all-layers"], "--all takes --ports, --graph, --steps, --seed and --markdown"),
+        (["check", "aodnet", "--markdown", "zoo.md"], "--markdown is for --all: give both"),
+        (["check", "aodnet", "--ports", "torch,reference", "--graph"], "graph mode is MindSpore's"),
         (["export", "aodnet", "--port", "reference"], "the reference port writes no source"),
         (["convert", "a.pth", "b.pth", "--target", "nowhere:make"], "nowhere:make: ModuleNotFoundError"),
     ],

@@ -150,6 +150,32 @@ def test_what_a_side_has_not_is_filled_in() -> None:
     assert wrong(spec, clean, replace(filled, filled=frozenset())) == [(1, "act"), (1, "conv")]
 
 
+def test_what_is_filled_in_may_be_as_far_off_as_what_it_was_made_of() -> None:
+    """A convolution that pads by itself rounds what comes back to its input; a padding that is drawn apart does not."""
+    spec = Spec("padded")
+    x = spec.input("image", shape=(2, 3, 8, 8))
+    spec.output(y=spec.conv2d("conv", spec.pad2d("pad", x, padding=(1, 1, 1, 1), mode="zero"), channels=4, kernel=3))
+    clean = side(spec)
+    off = (clean.gradients["image"] * np.float32(1 + 2.0**-23)).astype(np.float32)
+    b = replace(without(clean, "pad"), filled=frozenset({"pad"}))
+    assert not wrong(spec, clean, replace(b, gradients={**b.gradients, "image": off}))
+    assert wrong(spec, clean, replace(b, gradients={**b.gradients, "image": 1.001 * off})) == [(1, "image")]
+
+
+def test_what_follows_from_infinity_is_not_judged_and_all_else_is() -> None:
+    spec, clean = network(), side(network())
+    ref = "again"
+    plant: dict[str, Plant] = {ref: lambda g: np.where(np.arange(g.size).reshape(g.shape) == 5, np.inf, g)}
+    with np.errstate(all="ignore"):
+        b = side(spec, plant=plant)
+    b = replace(b, gradients={**b.gradients, "again.weight": np.nan_to_num(b.gradients["again.weight"])})
+    assert wrong(spec, clean, b) == [(1, ref)]
+    off = b.gradients["act"].copy()
+    place = np.unravel_index(int(np.argmax(np.where(np.isfinite(off), np.abs(off), 0))), off.shape)
+    off[place] *= 2
+    assert (1, "act") in wrong(spec, clean, replace(b, gradients={**b.gradients, "act": off}))
+
+
 def test_values_with_users_that_are_not_in_the_spec_are_taken_as_they_are() -> None:
     spec, b = network(), side(network(), plant={"act": lambda g: g * 3})
     found = Reverse(spec, (side(spec), b), unknown=frozenset({"act"}))

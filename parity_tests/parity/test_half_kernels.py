@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,7 @@ from parity_tests.parity.half import IMAGE, LACKS, PORTS, RUN, array_of, share_o
 from twinzoo.parity.bounds.precision import (
     FORMATS,
     KEPT,
+    SINGLE,
     precision_of,
 )
 from twinzoo.parity.half_kernels import HALF_KERNELS
@@ -37,7 +39,13 @@ def test_clean_ops_are_within_the_bound(port: str, dtype: str, op: str) -> None:
     assert max(shares) == 0 or max(shares) >= 0.02, f"{op}: the bound is {1 / max(shares):.0f} times too wide"
 
 
-@pytest.mark.parametrize("row", [(port, op) for port in PORTS for op in sorted(KEPT[port])], ids="-".join)
+BY_LAYOUT = {("torch", "linear"), ("torch", "dropout train")}
+"""What the cases above do not show: a linear layer along a turned axis, a dropout that draws."""
+
+
+@pytest.mark.parametrize(
+    "row", [(p, op) for p in PORTS for op in sorted(KEPT[p]) if (p, op) not in BY_LAYOUT], ids="-".join
+)
 def test_what_is_said_to_keep_halves_does(row: tuple[str, str]) -> None:
     """As if everything were computed in float32 and rounded once, its kernels are outside."""
     port, op = row[0], row[1].removesuffix(" train")
@@ -98,3 +106,25 @@ def test_autocast_rounds_operands_first(op: str, attrs: dict[str, Any], dtype: s
     exact = evaluate(node, {r: v.astype(np.float64) for r, v in params.items()}, (inputs["x"].astype(np.float64),))
     allowed = bound(node, params, (inputs["x"],), exact, precision=precision_of("torch", op, dtype))[0]
     assert held_to(got, exact[0], allowed).ratio > 1, "without the rounding of the operands it is outside"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("op", ["linear", "dropout"])
+def test_what_only_some_layouts_and_draws_keep(op: str, dtype: str) -> None:
+    """Along a turned axis PyTorch adds a bias to sums that were stored; a drawn mask is stored with its factor."""
+    torch = pytest.importorskip("torch")
+    case = OpCase(
+        op, {"features": 6} if op == "linear" else {"p": 0.4}, (Tensor((2, 6, 6, 10)),), train=op == "dropout"
+    )
+    state, inputs = case_state(case), case_inputs(case)
+    kind = getattr(torch, dtype)
+    x = torch.from_numpy(inputs["x"]).permute(0, 3, 1, 2).contiguous().to(kind).permute(0, 2, 3, 1)
+    tensors = {name.partition(".")[2]: torch.from_numpy(value).to(kind) for name, value in state.items()}
+    functions = torch.nn.functional
+    got = functions.linear(x, **tensors) if op == "linear" else functions.dropout(x, 0.4)
+    node, params = case_spec(case).nodes[NODE], {role: array_of(t, dtype) for role, t in tensors.items()}
+    params |= {"mask": array_of(got, dtype) != 0} if op == "dropout" else {}
+    precision = precision_of("torch", op, dtype, train=True)
+    given, result = (array_of(x, dtype),), array_of(got, dtype)
+    assert share_of(node, params, given, result, precision, train=True) <= 1
+    assert share_of(node, params, given, result, replace(precision, kept=SINGLE), train=True) > 1

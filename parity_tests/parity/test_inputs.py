@@ -63,6 +63,29 @@ def test_integers_lie_within_what_they_index() -> None:
     assert (rows_drawn.min(), rows_drawn.max()) == (0, 2)
 
 
+def test_integers_that_index_inside_a_called_network() -> None:
+    """The row taken is bounded by the size that the network is called with, not by its example's."""
+    inner = Spec("inner")
+    table = inner.input("table", shape=("N", "R", 4))
+    rows = inner.input("rows", shape=("K",), dtype="int")
+    inner.output(taken=inner.gather("taken", table, rows, axis=1), rows=inner.reshape("same", rows, (-1,)))
+    s = Spec("outer")
+    table = s.input("table", shape=("N", 6, 4))
+    rows, free = (s.input(name, shape=("K",), dtype="int") for name in ("rows", "free"))
+    role = s.role("net", inner)
+    taken, same = s.call("call", role, table, rows)
+    s.output(taken=taken, other=s.embedding("other", same, 3, 2), free=s.embedding("free_rows", free, 9, 2))
+    drawn = default_inputs(s, 0, {"K": 60})
+    assert (drawn["rows"].min(), drawn["rows"].max()) == (0, 2)
+    assert drawn["free"].max() == 8
+    s = Spec("alone")
+    table = s.input("table", shape=("N", 6, 4))
+    rows = s.input("rows", shape=("K",), dtype="int")
+    s.output(taken=s.call("call", s.role("net", inner), table, rows)[0])
+    drawn = default_inputs(s, 0, {"K": 60})
+    assert (drawn["rows"].min(), drawn["rows"].max()) == (0, 5)
+
+
 def test_every_registered_spec_has_default_inputs() -> None:
     registry.load()
     for entry in (registry.MODELS | registry.LOSSES).values():

@@ -281,17 +281,23 @@ def test_which_element_types_are_right() -> None:
 def test_norms_keep_the_types_of_their_parameters() -> None:
     params, x = {"weight": np.array([0.1], np.float32)}, np.array([0.1], np.float32)
     for op, unrounded in (("batch_norm", True), ("conv2d", False)):
-        used, (given, labels) = as_computed(op, params, (x, np.array([3])), HALF)
+        used, (given, labels) = as_computed(params, (x, np.array([3])), precision_of("torch", op, "float16"))
         assert (used["weight"][0] == np.float64(np.float32(0.1))) == unrounded
         assert given[0] == np.float64(np.float16(0.1)) and labels.dtype.kind == "i"
-    assert as_computed("conv2d", params, (x,), SINGLE)[1][0][0] == np.float64(np.float32(0.1))
+    assert as_computed(params, (x,), FLOAT32)[1][0][0] == np.float64(np.float32(0.1))
+
+
+def test_mindspore_casts_the_parameters_of_norms_but_of_one_in_training_mode() -> None:
+    assert precision_of("live mindspore", "batch_norm", "float16", train=True).own
+    for op in ("batch_norm", "group_norm", "layer_norm"):
+        assert precision_of("torch", op, "float16").own and not precision_of("live mindspore", op, "float16").own
 
 
 def test_precision_of_an_op() -> None:
     assert precision_of("torch", "conv2d", "float16") == FLOAT16
     assert precision_of("mindspore", "conv2d", "float16") == precision_of(LIVE + "mindspore", "conv2d", "float16")
     assert precision_of("mindspore", "conv2d", "bfloat16").kept is BRAIN
-    assert precision_of("torch", "batch_norm", "bfloat16") == BFLOAT16
+    assert precision_of("torch", "batch_norm", "bfloat16") == replace(BFLOAT16, own=True)
     assert precision_of("torch", "batch_norm", "bfloat16", train=True).kept is BRAIN
     assert precision_of("torch", "conv2d", "float32", products="tf32") == TF32
     assert precision_of("torch", "conv2d", "float16", products="tf32") == FLOAT16

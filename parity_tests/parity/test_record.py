@@ -70,7 +70,7 @@ def test_what_is_no_record(tmp_path: Path) -> None:
     with pytest.raises(ParityError, match="not a record"):
         tz.compare(tmp_path / "w.safetensors", tmp_path / "w.safetensors")
     files.write(tmp_path / "v.safetensors", {"x": IMAGE}, {"twinzoo.record": '{"schema": 99}'})
-    with pytest.raises(ParityError, match="schema must be 2"):
+    with pytest.raises(ParityError, match="schema must be 3"):
         tz.compare(tmp_path / "v.safetensors", network())
     with pytest.raises(CheckpointError):
         tz.compare(tmp_path / "none.safetensors", network())

@@ -12,8 +12,13 @@ import twinzoo as tz
 from parity_tests.scramble.naming import plain_paths
 from parity_tests.scramble.plan import SIZE, LayerPlan, Plan, Step, random_plan
 from twinzoo.converters.live import live
+from twinzoo.parity.bounds.precision import FORMATS
+from twinzoo.parity.report import ParityReport
 
 CHANGE = 1e-3
+
+LEAST = 2.0**-18
+"""The smallest gradient of which a fifth more is a number of float16 that is clearly another."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,66 @@ def trial(seed: int, frameworks: Sequence[str]) -> Trial:
     miss = "" if any(changed in finding.evidence for finding in report.findings) else changed
     plain = [row for row in report.layers if row.weights and row.max_abs > row.rounding]
     return Trial(seed, len(plan.layers), " and ".join(pair), scale, alarm, miss, bool(plain))
+
+
+def half_trial(seed: int, frameworks: Sequence[str]) -> Trial:
+    """The same in float16 or bfloat16 with gradients, half of the networks in training mode.
+
+    What is planted is a gradient of one parameter, a fifth too large, on a side in PyTorch.
+    """
+    rng = np.random.default_rng([seed, 12])
+    chain = rng.random() < 0.5
+    plan = _chain(int(rng.integers(1, 13)), rng) if chain else random_plan(seed)
+    pair = [str(name) for name in rng.choice(list(frameworks), 2)]
+    dtype = "float16" if "mindspore" in pair else str(rng.choice(["float16", "bfloat16"]))
+    train = bool(rng.random() < 0.5) and (chain or "mindspore" not in pair)
+    scale = float(10 ** rng.uniform(-2, 1))
+    inputs = [rng.normal(size=(2, channels, SIZE, SIZE)).astype(np.float32) for channels in plan.inputs]
+    models = [_network(plan, framework) for framework in pair]
+    kind = FORMATS[dtype].dtype
+    state = {name: value.astype(kind).astype(np.float32) for name, value in _weights(plan, rng).items()}
+    for model, framework in zip(models, pair, strict=True):
+        live(model).assign(model, _in_words_of(live(model).arrays_of(model), state))
+        _shorten(model, framework, dtype, mixed=chain and train)
+    given = tuple((x * np.float32(scale)).astype(kind).astype(np.float32) for x in inputs)
+    a, b = models
+
+    def compared() -> ParityReport:
+        return tz.compare(a, b, given if len(given) > 1 else given[0], grad=True, train=train)
+
+    report = compared()
+    alarm = "" if report.ok else "; ".join(map(str, report.findings)) or str(report.first_divergence)
+    miss, names = "", f"{' and '.join(pair)}, {dtype}{', in training' if train else ''}"
+    own = [model for model, framework in zip(models, pair, strict=True) if framework == "torch"]
+    if own and own[0].state_dict():
+        name, parameter = list(own[0].named_parameters())[int(rng.integers(len(list(own[0].parameters()))))]
+        largest: list[float] = []
+
+        def larger(g: Any) -> Any:
+            largest.append(float(g.abs().max()))
+            return g * 1.2
+
+        parameter.register_hook(larger)
+        what = f"gradient of {name.rpartition('.')[2]}"
+        shown = any(not row.ok and row.quantity == what for row in compared().layers)
+        miss = "" if shown or max(largest) < LEAST else name
+    return Trial(seed, len(plan.layers), names, scale, alarm, miss, False)
+
+
+def _shorten(model: Any, framework: str, dtype: str, *, mixed: bool) -> None:
+    """Have a model compute in a half type; a mixed one of MindSpore keeps float32 parameters, as `to_float` does."""
+    if framework == "torch":
+        import torch
+
+        model.to(getattr(torch, dtype))
+        return
+    import mindspore
+
+    if mixed:
+        model.to_float(mindspore.float16)
+        return
+    for parameter in model.get_parameters():
+        parameter.set_dtype(mindspore.float16)
 
 
 def _chain(depth: int, rng: np.random.Generator) -> Plan:

@@ -14,7 +14,7 @@ from twinzoo.ports.mindspore.table import ROWS as MINDSPORE_ROWS
 from twinzoo.ports.port import Port
 from twinzoo.ports.torch.port import TorchPort
 from twinzoo.ports.torch.table import ROWS as TORCH_ROWS
-from twinzoo.zoo.spec import OPS
+from twinzoo.zoo.spec import OPS, Spec
 
 Array = NDArray[Any]
 
@@ -104,3 +104,17 @@ def test_tanh_is_exact_to_2e_6_everywhere(mindspore_port: MindSporePort) -> None
     assert np.abs(mindspore_port.run(model, {"x": x})["y"] - exact).max() < 2e-6
     slope = mindspore_port.gradients(model, {"x": x}, {"y": np.ones_like(x)})["x"]
     assert np.abs(slope - (1 - exact**2)).max() < 2e-6
+
+
+@pytest.mark.parametrize("correction", [0, 1])
+def test_the_variance_of_equal_numbers_has_a_gradient_of_0(mindspore_port: MindSporePort, correction: int) -> None:
+    """ops.var gives NaN for it; the other channel's is (x - mean) * 2 / (n - correction)."""
+    spec = Spec("spread")
+    x = spec.input("x", channels=2)
+    spec.output(y=spec.var("spread", x, axes=(2, 3), correction=correction))
+    image = np.random.default_rng(0).normal(size=(1, 2, 4, 4)).astype(np.float32)
+    image[0, 1] = 0.25
+    model = mindspore_port.build(spec)
+    made = mindspore_port.gradients(model, {"x": image}, {"y": np.ones((1, 2), np.float32)})["x"]
+    expected = 2 / (16 - correction) * (image - image.mean((2, 3), keepdims=True))
+    np.testing.assert_allclose(made, expected, atol=1e-6)

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from twinzoo.ports.steps import stepper
 from twinzoo.ports.steps.draws import enter
+from twinzoo.ports.steps.stepper import Move
 from twinzoo.ports.torch.port import TorchPort
+from twinzoo.ports.torch.steps_optimizer import TorchOptimizer
 from twinzoo.zoo.registry import training_step
 from twinzoo.zoo.spec.dims import concrete
+from twinzoo.zoo.steps.optimizer import Optimizer
 from twinzoo.zoo.steps.serial import step_from_json, step_to_json
 from twinzoo.zoo.steps.step import Pool, Step
 
@@ -287,6 +290,37 @@ def test_a_planted_bug_shows(bug: str, torch_port: TorchPort) -> None:
     name, change = PLANTED[bug]
     losses, tensors = far(edited(name, change), name, torch_port)
     assert losses > 2e-5 or tensors > 2e-3, bug
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"betas": (0.5, 0.999)},
+        {"weight_decay": 0.1, "eps": 1e-4},
+        {"kind": "sgd"},
+        {"kind": "sgd", "momentum": 0.9, "weight_decay": 0.1},
+    ],
+    ids=str,
+)
+def test_optimizers_are_the_plain_ones_to_the_bit(given: dict[str, Any], torch_port: TorchPort) -> None:
+    """All parameters at once is what PyTorch does one by one, over gradients from 1e-12 to 1, and rates that change."""
+    import torch
+
+    random = np.random.default_rng(0)
+    starts = [random.normal(0, 0.02, shape).astype(np.float32) for shape in ((7, 3, 4, 4), (33,), (1,))]
+    ours, theirs = ([torch.nn.Parameter(torch.from_numpy(start.copy())) for start in starts] for _ in range(2))
+    made = TorchOptimizer(Optimizer("optimizer", ("net",), 1e-3, **given), dict(zip("abc", ours, strict=True)))
+    kind: Any = torch.optim.SGD if given.get("kind") == "sgd" else torch.optim.Adam
+    plain = kind(theirs, lr=1e-3, foreach=False, **{name: value for name, value in given.items() if name != "kind"})
+    for count in range(1, 6):
+        scales = [10 ** random.uniform(-12, 0, start.shape) for start in starts]
+        gradients = [torch.from_numpy(random.normal(0, scale).astype(np.float32)) for scale in scales]
+        for parameter, gradient in zip(theirs, gradients, strict=True):
+            parameter.grad = gradient.clone()
+        plain.param_groups[0]["lr"] = 1e-3 / count
+        plain.step()
+        made.step(gradients, Move(1e-3 / count, count))
+        assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
 
 
 def test_a_pool_is_the_published_one() -> None:

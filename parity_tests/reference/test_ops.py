@@ -95,6 +95,24 @@ LAYERS: dict[str, Definition] = {
     "dropout": lambda a, p, x: x * p["mask"] / (1 - a["p"]) if "mask" in p else x,
 }
 
+SPECTRAL = ("spectral_conv2d", "spectral_conv_transpose2d", "spectral_linear")
+
+
+def _spectral(op: str, a: Any, p: Any, x: Any, train: bool) -> Any:
+    """The weight without its matrix, so that a wrong one would show; in training mode u and v move."""
+    outputs = "oi" if op == "spectral_linear" else "iohw" if "transpose" in op else "oihw"
+    weight, v = p["weight_orig"], p["weight_v"]
+    rest = outputs.replace("o", "")
+    shape = [size for size, axis in zip(weight.shape, outputs, strict=True) if axis != "o"]
+    if train:
+        u = torch.einsum(f"{outputs},{rest}->o", weight, v.reshape(shape))
+        p["weight_u"] = u / max(torch.linalg.vector_norm(u), torch.tensor(a["eps"]))
+        v = torch.einsum(f"{outputs},o->{rest}", weight, p["weight_u"]).flatten()
+        p["weight_v"] = v / max(torch.linalg.vector_norm(v), torch.tensor(a["eps"]))
+    sigma = torch.einsum(f"{outputs},o,{rest}->", weight, p["weight_u"], p["weight_v"].reshape(shape))
+    return LAYERS[op.removeprefix("spectral_")](a, {**p, "weight": weight / sigma}, x)
+
+
 POINTWISE: dict[str, Definition] = {
     **{
         op: (lambda function: lambda a, p, x: function(x))(getattr(torch, op))
@@ -173,6 +191,8 @@ def _by_torch(case: OpCase, inputs: dict[str, Any], state: dict[str, Any]) -> tu
     given = [x.double() if x.is_floating_point() else x for x in given]
     if case.op == "batch_norm":
         made = _norm(node.attrs, held, given[0], case.train)
+    elif case.op in SPECTRAL:
+        made = _spectral(case.op, node.attrs, held, given[0], case.train)
     else:
         made = DEFINITIONS[case.op](node.attrs, held, *given)
     buffers = {f"{NODE}.{role}": held[role].numpy() for role, param in node.params.items() if param.buffer}
@@ -182,7 +202,7 @@ def _by_torch(case: OpCase, inputs: dict[str, Any], state: dict[str, Any]) -> tu
 def test_every_op_has_a_row_and_a_case() -> None:
     assert set(TABLE) == set(OPS)
     assert {case.op for case in CASES} >= set(OPS)
-    assert set(DEFINITIONS) == set(OPS)
+    assert {*DEFINITIONS, *SPECTRAL} == set(OPS)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

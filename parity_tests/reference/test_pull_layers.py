@@ -34,7 +34,7 @@ def _by_torch(spec: Spec, state: Any, inputs: Any, gradient: Any, train: bool) -
     given = [x.double().requires_grad_() if x.is_floating_point() else x for x in given]
     made = model(*given)
     first = made[0] if isinstance(made, tuple) else made
-    trained = {name.partition(".")[2]: tensor for name, tensor in model.named_parameters()}
+    trained = {name.partition(".")[2]: tensor for name, tensor in PORT.parameters(model).items()}
     sources = [x for x in given if x.is_floating_point()] + list(trained.values())
     # Of `like` only the shape is used: autograd has no gradient by it, which is one of zeros.
     settings = {"allow_unused": "like" in spec.inputs, "materialize_grads": "like" in spec.inputs}

@@ -25,13 +25,13 @@ SAMPLES = 128
 
 
 def small(name: str) -> Spec:
-    """The registered small instance."""
-    return registry.spec(name, **registry.entry(name).small)
+    """The registered small instance; `patchgan-spectral` is that of a preset."""
+    return registry.spec(name.replace("-", "."), **registry.entry(name.partition("-")[0]).small)
 
 
-def weights(spec: Spec) -> dict[str, Array]:
+def weights(spec: Spec, seed: int = 11) -> dict[str, Array]:
     """A state in which every layer matters: weights that keep the scale, and statistics that are not those at first."""
-    random = np.random.default_rng(11)
+    random = np.random.default_rng(seed)
     state: dict[str, Array] = {}
     for name, start in initial_state(spec).items():
         role = name.rpartition(".")[2]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import twinzoo as tz
 from parity_tests.zoo import published_colorizers
+from parity_tests.zoo.golden_arrays import weights
 from parity_tests.zoo.published import file_keys, published_keys
 from twinzoo.ports.reference.port import PORT
-from twinzoo.zoo.init import initial_state
-from twinzoo.zoo.naming import prefixes
+from twinzoo.zoo.naming import module_paths
 from twinzoo.zoo.registry import spec
 from twinzoo.zoo.spec import Spec
 from twinzoo.zoo.spec.show import parameter_count
@@ -97,38 +95,6 @@ def test_keys_shapes_order_and_counts(name: str, naming: str, keys: Any, paramet
     assert len(file_keys(drawn, naming)) == count
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".ckpt", ".npz"])
-@pytest.mark.parametrize("name", ["eccv16", "siggraph17"])
-def test_a_published_file_goes_round_bit_for_bit(name: str, suffix: str, tmp_path: Path) -> None:
-    drawn = spec(name, width=2)
-    keys = published_keys(drawn, RELEASED)
-    state = {keys[node]: value for node, value in lively(drawn).items()}
-    state |= {key: np.zeros((), np.int64) for key in file_keys(drawn, RELEASED).keys() - state.keys()}
-    there = tz.convert(state, drawn, tmp_path / f"spec{suffix}")
-    assert set(there.state) == set(drawn.params)
-    back = tz.convert(tmp_path / f"spec{suffix}", drawn, tmp_path / "back.npz", naming=RELEASED)
-    with np.load(tmp_path / "back.npz") as again:
-        assert set(keys.values()) <= set(again)
-        assert all(np.array_equal(again[key], state[key]) for key in keys.values())
-    assert set(back.state) == set(drawn.params)
-
-
-def lively(drawn: Spec) -> dict[str, Array]:
-    """Weights large enough that every layer matters, and statistics that are not those of a fresh network."""
-    random = np.random.default_rng(3)
-    state: dict[str, Array] = {}
-    for name, start in initial_state(drawn).items():
-        role = name.rpartition(".")[2]
-        if role == "weight" and start.ndim > 1:
-            made = random.normal(0, np.sqrt(2 / start[0].size), start.shape)
-        elif role == "running_var" or role == "weight":
-            made = random.uniform(0.5, 1.5, start.shape)
-        else:
-            made = random.normal(0, 0.1, start.shape)
-        state[name] = made.astype(np.float32)
-    return state
-
-
 def inputs_of(drawn: Spec, size: tuple[int, int] = (16, 24)) -> dict[str, Array]:
     """Two images over the whole range of each input, float64."""
     random = np.random.default_rng(4)
@@ -153,7 +119,7 @@ def network(drawn: Spec, state: dict[str, Array], **options: Any) -> Any:
 def test_same_keys_and_same_numbers(name: str) -> None:
     torch = pytest.importorskip("torch")
     drawn = spec(name, width=4)
-    state, inputs = lively(drawn), inputs_of(drawn)
+    state, inputs = weights(drawn, seed=3), inputs_of(drawn)
     theirs = network(drawn, state)
     shapes = [(key, tuple(tensor.shape)) for key, tensor in theirs.state_dict().items()]
     assert list(file_keys(drawn, RELEASED).items()) == shapes
@@ -183,7 +149,7 @@ KINDS = {
 def test_every_module_has_its_node(name: str) -> None:
     pytest.importorskip("torch")
     drawn = spec(name, width=2)
-    named = {path: KINDS[drawn.nodes[node].op] for node, path in prefixes(drawn, RELEASED).items()}
+    named = {path: KINDS[drawn.nodes[node].op] for node, path in module_paths(drawn, RELEASED).items()}
     modules = getattr(published_colorizers, name)(width=2).named_modules()
     kinds = {path: type(module).__name__ for path, module in modules if path}
     assert named == {path: kind for path, kind in kinds.items() if kind != "Sequential"}
@@ -194,7 +160,7 @@ def test_each_stage_detaches_what_the_training_code_detaches(stage: str) -> None
     """Every parameter's gradient of both heads at once is that of the published forward."""
     torch = pytest.importorskip("torch")
     drawn = spec("siggraph17", width=4, stage=stage)
-    state, inputs = lively(drawn), inputs_of(drawn, (8, 16))
+    state, inputs = weights(drawn), inputs_of(drawn, (8, 16))
     theirs = network(drawn, state, classification=stage == "classification")
     random = np.random.default_rng(5)
     pulled = {"ab": random.normal(0, 1, (2, 2, 8, 16)), "logits": random.normal(0, 1, (2, 529, 2, 4))}
@@ -212,7 +178,7 @@ def test_each_stage_detaches_what_the_training_code_detaches(stage: str) -> None
 
 def test_stages_differ_in_gradients_alone() -> None:
     drawn = [spec("siggraph17", width=2, stage=stage) for stage in ("classification", "regression")]
-    state, inputs = lively(drawn[0]), inputs_of(drawn[0])
+    state, inputs = weights(drawn[0]), inputs_of(drawn[0])
     outputs = []
     for one in drawn:
         model = PORT.build(one)
@@ -257,7 +223,7 @@ def test_siggraph17_decodes_once() -> None:
 
 def test_the_mask_is_centred_where_asked() -> None:
     drawn = spec("siggraph17", width=2, mask_centre=0.5)
-    state, inputs = lively(drawn), inputs_of(drawn)
+    state, inputs = weights(drawn), inputs_of(drawn)
     outputs = []
     for one, mask in ((drawn, inputs["mask"]), (spec("siggraph17", width=2), inputs["mask"] - 0.5)):
         model = PORT.build(one)

@@ -15,15 +15,7 @@ from twinzoo.ports.steps import stepper
 from twinzoo.zoo.registry import training_step
 from twinzoo.zoo.steps.step import Step
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are slower on several threads, by far where the machine is busy."""
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def reached(step: Step) -> list[set[str]]:
@@ -148,11 +140,11 @@ def test_singan_dehaze() -> None:
 
 def test_both_forms_of_its_perceptual_term() -> None:
     """The paper's: before the ReLU, as `features` of torchvision counts 2, 7, 14 from 0; the code's: 3, 8, 15."""
-    from twinzoo.zoo.naming import prefixes
+    from twinzoo.zoo.naming import module_paths
 
     for form, places in (("paper", (2, 7, 14)), ("code", (3, 8, 15))):
         loss = training_step("singan_dehaze", perceptual=form).roles["features"].spec
-        paths = prefixes(loss.roles["features"].spec, "torchvision")
+        paths = module_paths(loss.roles["features"].spec, "torchvision")
         assert [paths[layer] for layer in loss.options["layers"]] == [f"features.{i}" for i in places]
         assert sum(loss.options["weights"]) == pytest.approx(1.75 if form == "paper" else 1.0)
         assert loss.options["distance"] == ("l1" if form == "paper" else "l2")

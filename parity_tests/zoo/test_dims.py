@@ -129,7 +129,7 @@ def test_a_size_without_a_value_is_named() -> None:
         concrete((symbol("H", 4),), {"H": 10})
 
 
-NEED_NUMBERS = {"layer_norm": (-1,), "linear": (-1,)}
+NEED_NUMBERS = {"layer_norm": (-1,), "linear": (-1,), "spectral_linear": (-1,)}
 """Dimensions beside the channels that an op needs in numbers, because it has weights for them."""
 
 REFUSED = {

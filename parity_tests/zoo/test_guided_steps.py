@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,20 +17,11 @@ from twinzoo.zoo import registry
 from twinzoo.zoo.registry import training_step
 from twinzoo.zoo.steps.step import Step
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*space='lab'")
 Array = NDArray[Any]
 EPS = 1e-4
 """Of Adam, so that it makes no whole step out of a gradient that is rounding alone."""
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are slower on several threads, by far where the machine is busy."""
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore:.*space='lab'")]
 
 
 def small(name: str, **options: Any) -> Step:
@@ -181,6 +171,17 @@ def test_colorization_is_the_loop_by_hand(name: str) -> None:
         for key, value in by_hand.discriminator.state_dict().items():
             if i == 0 and key.endswith(("running_mean", "running_var")):
                 np.testing.assert_allclose(state[f"discriminator.{key}"], value.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_nothing_is_kept_of_the_image_that_the_vgg_compares_with() -> None:
+    """A network that no optimizer trains makes no graph of what has no gradient itself; with one it makes it."""
+    import torch
+
+    networks = stepper(small("colorization"), "torch").networks  # type: ignore[attr-defined]
+    lightness, ab = torch.zeros(1, 1, 32, 32), torch.zeros(1, 2, 32, 32)
+    assert not networks["perceptual_loss"](lightness, ab, ab).requires_grad
+    assert networks["perceptual_loss"](lightness, ab.clone().requires_grad_(), ab).requires_grad
+    assert all(p.requires_grad for role in ("generator", "discriminator") for p in networks[role].parameters())
 
 
 def test_what_weighs_nothing_is_not_there() -> None:

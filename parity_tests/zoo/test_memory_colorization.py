@@ -16,6 +16,7 @@ from parity_tests.zoo.golden_arrays import weights
 from parity_tests.zoo.published import file_keys, published_keys
 from twinzoo.parity.inputs import default_inputs
 from twinzoo.ports.reference.port import PORT
+from twinzoo.zoo.errors import IncompleteConversionError
 from twinzoo.zoo.models.memory import MEMOPAINTER
 from twinzoo.zoo.registry import spec
 from twinzoo.zoo.spec import Spec
@@ -91,10 +92,9 @@ def test_resnet18_is_torchvisions() -> None:
     assert parameter_count(spec("resnet18", blocks=(3, 4, 6, 3))) == 21_797_672
 
 
-def network(name: str, state: dict[str, Array], drawn: Spec) -> Any:
+def network(name: str, state: dict[str, Array], drawn: Spec, options: dict[str, Any]) -> Any:
     """The published module with the spec's weights, in double and eval mode."""
     torch = pytest.importorskip("torch")
-    options = {k: v for k, v in SMALL[name].items() if k != "batch"}
     made = getattr(published_memory, name)(**options).double().eval()
     keys = published_keys(drawn, MEMOPAINTER)
     missing = made.load_state_dict({keys[n]: torch.from_numpy(v).double() for n, v in state.items()}, strict=False)
@@ -114,27 +114,52 @@ def test_same_numbers(name: str) -> None:
     model = PORT.build(drawn)
     PORT.load(model, state)
     made = PORT.run(model, inputs)["output"]
+    options = {k: v for k, v in SMALL[name].items() if k != "batch"}
     with torch.no_grad():
-        expected = network(name, state, drawn)(*(torch.from_numpy(x) for x in inputs.values())).numpy()
+        expected = network(name, state, drawn, options)(*(torch.from_numpy(x) for x in inputs.values())).numpy()
     np.testing.assert_allclose(made.reshape(expected.shape), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_a_published_generator_with_its_second_names_goes_in(tmp_path: Path) -> None:
-    """94 keys at full size: each convolution has two names, and norms have statistics that nothing uses."""
-    pytest.importorskip("torch")
+    """94 keys: each convolution has two names, and norms have statistics that nothing uses; the report has them all."""
+    torch = pytest.importorskip("torch")
     drawn = spec("memory_generator", width=2, colours=5)
     state = weights(drawn)
-    keys = published_keys(drawn, MEMOPAINTER)
-    theirs = published_memory.memory_generator(2, 8, 5).state_dict()
+    theirs = network("memory_generator", state, drawn, {"width": 2, "depth": 8, "colours": 5}).float().state_dict()
     assert len(theirs) == 94
-    file = {key: value.numpy() for key, value in theirs.items()}
-    for name, key in keys.items():
-        file[key] = state[name]
-        block, layer, role = (*key.split("."), "")[:3]
-        if layer in ("conv", "deconv"):
-            file[f"{block}.body.1.{role}"] = state[name]
-    made = tz.convert(file, drawn, allow=("*.body.*",))
+    torch.save(theirs, tmp_path / "generator.pth")
+    made = tz.convert(tmp_path / "generator.pth", drawn)
     assert all(np.array_equal(made.state[name], value) for name, value in state.items())
+    seconds = {key: why for key, why in made.dropped.items() if why.startswith("the same tensor as ")}
+    assert seconds["e2.body.1.weight"] == "the same tensor as e2.conv.weight"
+    statistics = {key for key, why in made.dropped.items() if why == "statistics of an instance norm, which uses none"}
+    blocks = [f"e{i}" for i in range(2, 8)] + [f"d{i}" for i in range(1, 8)]
+    assert statistics == {f"{block}.body.2.running_{word}" for block in blocks for word in ("mean", "var")}
+    assert len(made.dropped) == len(seconds) + len(statistics) == 94 - len(state)
+
+
+def test_what_is_written_fills_the_published_generator(tmp_path: Path) -> None:
+    """Under first names alone: the published module has each tensor once, and lacks nothing but the second names."""
+    torch = pytest.importorskip("torch")
+    drawn = spec("memory_generator", width=2, colours=5)
+    state = weights(drawn)
+    wanted = network("memory_generator", state, drawn, {"width": 2, "depth": 8, "colours": 5}).float().state_dict()
+    tz.convert(state, drawn, tmp_path / "spec.ckpt")
+    tz.convert(tmp_path / "spec.ckpt", drawn, tmp_path / "file.pth", naming=MEMOPAINTER)
+    theirs = published_memory.memory_generator(2, 8, 5)
+    found = theirs.load_state_dict(torch.load(tmp_path / "file.pth"), strict=False)
+    assert not found.unexpected_keys and all(".body." in key for key in found.missing_keys)
+    filled = theirs.state_dict()
+    assert filled.keys() == wanted.keys() and all(torch.equal(filled[key], wanted[key]) for key in wanted)
+
+
+def test_a_second_name_with_other_numbers_is_not_dropped() -> None:
+    """Only what is the same tensor goes without a word from the caller."""
+    drawn = spec("memory_generator", width=2, colours=5)
+    state, keys = weights(drawn), published_keys(drawn, MEMOPAINTER)
+    file = {key: state[name] for name, key in keys.items()} | {"e2.body.1.bias": np.zeros(4, np.float32)}
+    with pytest.raises(IncompleteConversionError, match="1 unused"):
+        tz.convert(file, drawn)
 
 
 def memory_of(random: np.random.Generator, slots: int, features: int, colours: int) -> dict[str, Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,14 +24,7 @@ from twinzoo.zoo.steps.step import Step
 Array = NDArray[Any]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are slower on several threads, by far where the machine is busy."""
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 OPTIONS: dict[str, Any] = {"batch": 3, "slots": 8, "colours": 5, "neighbours": 4, "size": 32, "width": 2, "depth": 4}

@@ -39,7 +39,11 @@ BAD_OPTIONS: list[tuple[str, dict[str, Any], str]] = [
         {"padding": "same"},
         "resnet_generator: padding='same': must be one of reflect, replicate, zero",
     ),
-    ("resnet_generator", {"n_blocks": 6}, f"resnet_generator: unknown option n_blocks: takes {_RESNET}"),
+    (
+        "resnet_generator",
+        {"n_blocks": 6},
+        f"resnet_generator: unknown option n_blocks: takes {_RESNET}; did you mean blocks?",
+    ),
     ("vgg16", {"classes": 10.0}, f"vgg16: classes=10.0: {_SIZES}"),
     ("vgg16", {"taps": ["relu9_9"]}, f"vgg16: taps=['relu9_9']: must be a sequence of distinct names out of {_VGG16}"),
     ("vgg16", {"taps": "relu1_2"}, f"vgg16: taps='relu1_2': must be a sequence of distinct names out of {_VGG16}"),

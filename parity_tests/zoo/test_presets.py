@@ -61,8 +61,8 @@ def test_lists_have_presets_and_are_filtered() -> None:
     [
         ("unet.u129", "did you mean unet.u128 or unet.u256"),
         ("colorization_unet.reprot", "did you mean colorization_unet.report"),
-        ("aodnet.paper", "no model or loss is called 'aodnet.paper': "),
-        ("unet.", "no model or loss is called 'unet.': did you mean unet"),
+        ("aodnet.paper", "aodnet: no preset is called 'paper': it has no presets"),
+        ("unet.", "unet: no preset is called '': did you mean unet.u"),
     ],
 )
 def test_near_names(name: str, near: str) -> None:

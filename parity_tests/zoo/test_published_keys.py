@@ -9,7 +9,7 @@ import pytest
 from parity_tests.zoo.published import file_keys, published_keys
 from twinzoo.zoo import registry
 from twinzoo.zoo.errors import SpecError
-from twinzoo.zoo.naming import prefixes
+from twinzoo.zoo.naming import module_paths
 from twinzoo.zoo.spec.show import parameter_count
 
 JUNYANZ = "junyanz/pytorch-CycleGAN-and-pix2pix"
@@ -89,7 +89,7 @@ def test_unet_example_of_the_reference() -> None:
     spec = registry.spec("unet")
     assert published_keys(spec, JUNYANZ)["down2_conv.weight"] == "model.model.1.model.1.weight"
     assert file_keys(spec, JUNYANZ)["model.model.1.model.1.weight"] == (128, 64, 4, 4)
-    assert prefixes(spec, JUNYANZ)["down8_conv"] == "model.model.1" + ".model.3" * 6 + ".model.1"
+    assert module_paths(spec, JUNYANZ)["down8_conv"] == "model.model.1" + ".model.3" * 6 + ".model.1"
 
 
 def _keys(convs: str, norms: str = "", filters: str = "") -> set[str]:
@@ -201,7 +201,7 @@ TAPS = {
 @pytest.mark.parametrize("name", TAPS)
 def test_taps_are_the_features_of_torchvision(name: str) -> None:
     spec = registry.spec(name, taps=tuple(TAPS[name]))
-    paths = prefixes(spec, "torchvision")
+    paths = module_paths(spec, "torchvision")
     assert {tap: paths[tap] for tap in spec.outputs} == {tap: f"features.{i}" for tap, i in TAPS[name].items()}
 
 
@@ -235,10 +235,10 @@ def test_a_batch_norm_has_a_counter() -> None:
 
 def test_an_unknown_naming_is_refused() -> None:
     with pytest.raises(SpecError) as caught:
-        prefixes(registry.spec("vgg16", width=4, hidden=8), "timm")
+        module_paths(registry.spec("vgg16", width=4, hidden=8), "timm")
     assert str(caught.value) == "vgg16: naming 'timm': must be one of torchvision"
     with pytest.raises(SpecError, match="^l1: naming 'timm': must be one of none$"):
-        prefixes(registry.spec("l1"), "timm")
+        module_paths(registry.spec("l1"), "timm")
 
 
 def test_a_naming_that_leaves_out_a_layer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,4 +246,4 @@ def test_a_naming_that_leaves_out_a_layer_is_refused(monkeypatch: pytest.MonkeyP
     broken = registry.Entry("aodnet", "model", found.draw, found.paper, found.init, {"half": lambda: {"conv1": "c1"}})
     monkeypatch.setitem(registry.MODELS, "aodnet", broken)
     with pytest.raises(SpecError, match=r"^aodnet: naming 'half': has no name for conv2 \(conv2d\)$"):
-        prefixes(registry.spec("aodnet"), "half")
+        module_paths(registry.spec("aodnet"), "half")

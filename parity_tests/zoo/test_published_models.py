@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from parity_tests.zoo.published import file_keys, published_keys
 from twinzoo.zoo import registry
 from twinzoo.zoo.init import initial_state
-from twinzoo.zoo.naming import prefixes
+from twinzoo.zoo.naming import module_paths
 from twinzoo.zoo.spec import Node, Spec
 
 JUNYANZ = "junyanz/pytorch-CycleGAN-and-pix2pix"
@@ -271,7 +271,7 @@ def test_every_module_has_its_node(name: str, build: Any, naming: str, options: 
     """Norms and dropout without parameters, activations and padding too: each is where the published module is."""
     pytest.importorskip("torch")
     spec = registry.spec(name, **options)
-    named = {path: _kind(spec.nodes[node]) for node, path in prefixes(spec, naming).items()}
+    named = {path: _kind(spec.nodes[node]) for node, path in module_paths(spec, naming).items()}
     modules = {path: type(module).__name__ for path, module in build(**options).named_modules()}
     assert named == {path: kind for path, kind in modules.items() if kind != "Sequential" and path != "model"}
 
@@ -283,7 +283,7 @@ def test_every_module_of_torchvision_has_its_node(name: str) -> None:
     with torch.device("meta"):
         network = getattr(vgg, name)()
     spec = registry.spec(name)
-    named = {path: _kind(spec.nodes[node]) for node, path in prefixes(spec, "torchvision").items()}
+    named = {path: _kind(spec.nodes[node]) for node, path in module_paths(spec, "torchvision").items()}
     modules = {path: type(module).__name__ for path, module in network.named_modules() if "." in path}
     assert named == modules
 

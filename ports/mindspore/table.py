@@ -6,6 +6,9 @@ parity_tests/ports holds each one against PyTorch, forward and gradient, in PyNa
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from twinzoo.ports.expressions import (
     Inputs,
     Table,
@@ -21,6 +24,7 @@ from twinzoo.ports.expressions import (
 from twinzoo.ports.mindspore.helpers import HELPERS
 from twinzoo.ports.source import Code, Language, call, differing, literal
 from twinzoo.zoo.spec import Node
+from twinzoo.zoo.spectral import PLAIN
 
 ROWS = Table()
 
@@ -70,6 +74,16 @@ def _linear(node: Node, x: Inputs) -> Code:
     a = node.attrs
     keywords = differing(has_bias=(a["bias"], True))
     return layer(node, x, call("nn.Dense", node.inputs[0].shape[-1], a["features"], **keywords))
+
+
+@ROWS.row(*PLAIN)
+def _spectral(node: Node, x: Inputs) -> Code:
+    """The plain layer's cell with its weight normalised; what is fed to it stays as it is."""
+    plain = replace(node, op=PLAIN[node.op])
+    code = ROWS[plain.op](plain, x)
+    kind, _, arguments = code.layer.removeprefix("nn.").partition("(")
+    keywords = differing(eps=(node.attrs["eps"], 1e-12))
+    return Code(code.call, call(f"Spectral{kind}", arguments.removesuffix(")"), **keywords))
 
 
 @ROWS.row("embedding")
@@ -281,11 +295,25 @@ def _extreme(node: Node, x: Inputs) -> Code:
     return Code(call(f"ops.{node.op}", x[0], *over(node, "axis"), **kept(node, "keepdims")))
 
 
-@ROWS.row("var", "std")
-def _spread(node: Node, x: Inputs) -> Code:
-    """MindSpore's default is the biased form."""
+@ROWS.row("var")
+def _var(node: Node, x: Inputs) -> Code:
+    """The method: ops.var has NaN for a gradient where all numbers are equal. Both are biased by default.
+
+    A compiled graph divides a variance of no axes by a float64 number, and its gradient does not compile.
+    """
+    if node.outputs[0].shape:
+        return Code(call(f"{x[0]}.var", *over(node, "axis"), **_spread(node)))
     correction = differing(ddof=(node.attrs["correction"], 0))
-    return Code(call(f"ops.{node.op}", x[0], *over(node, "axis"), **correction, **kept(node, "keepdims")))
+    return Code(f"{call(f'{x[0]}.var', **correction, keepdims=True)}.reshape(())")
+
+
+@ROWS.row("std")
+def _std(node: Node, x: Inputs) -> Code:
+    return Code(call("ops.std", x[0], *over(node, "axis"), **_spread(node)))
+
+
+def _spread(node: Node) -> dict[str, Any]:
+    return differing(ddof=(node.attrs["correction"], 0)) | kept(node, "keepdims")
 
 
 @ROWS.row("logsumexp")
@@ -318,13 +346,17 @@ def _topk(node: Node, x: Inputs) -> Code:
 
 @ROWS.row("pad2d")
 def _pad2d(node: Node, x: Inputs) -> Code:
-    """The cell for reflections is ten times faster on CPU than ops.pad."""
+    """The cell for reflections is ten times faster on CPU than ops.pad, and that for zeros is right.
+
+    A compiled training step with a constant ops.pad in it gives wrong gradients, or hangs, from its second run on.
+    """
     a = node.attrs
     if a["mode"] == "reflect":
         return layer(node, x, call("nn.ReflectionPad2d", _even(a["padding"])))
     if a["mode"] == "replicate":
         return layer(node, x, call("nn.ReplicationPad2d", _even(a["padding"])))
-    return Code(call("ops.pad", x[0], plain_tuple(a["padding"])))
+    left, right, top, bottom = a["padding"]
+    return layer(node, x, call("nn.Pad", f"((0, 0), (0, 0), ({top}, {bottom}), ({left}, {right}))"))
 
 
 def _even(padding: tuple[int, ...]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from twinzoo.ports.reference import layers, losses, pointwise, reductions, spatial, structure
 from twinzoo.ports.reference.rule import Array, Params, Rule
+from twinzoo.zoo import spectral
 from twinzoo.zoo.errors import SpecError
 from twinzoo.zoo.spec import Node, Spec, Value
 
@@ -29,11 +30,13 @@ class Trace:
 
     Attributes:
         values: every value by its reference, inputs too.
+        before: the state that the run was given, by spec name.
         state: the state after the run by spec name; differs from the one given in buffers, after training mode.
         calls: the traces of called networks, by the name of the calling node.
     """
 
     values: dict[str, Array]
+    before: Mapping[str, Array]
     state: dict[str, Array]
     calls: dict[str, Trace] = field(default_factory=dict)
 
@@ -46,7 +49,8 @@ def evaluate(
     Args:
         params: the node's tensors by role, buffers too.
         inputs: one for each input of the node; those of type `int` hold indices.
-        train: batch normalisation uses the statistics of the batch, dropout its mask.
+        train: batch normalisation uses the statistics of the batch, spectral norm moves its vectors first, dropout has
+            its mask.
         draws: random tensors by suffix (`mask`).
 
     Raises:
@@ -57,6 +61,8 @@ def evaluate(
     if train and node.op == "batch_norm":
         _check_batch(node, given[0])
         held |= layers.batch_statistics(given[0])
+    if train and node.op in spectral.PLAIN:
+        held |= spectral.moved(node.op, node.attrs["eps"], held)
     if train and node.op == "dropout" and node.attrs["p"] > 0 and "mask" not in held:
         raise SpecError(f"{node.name} (dropout): the reference draws nothing: feed {node.name}_mask")
     made = TABLE[node.op](node.attrs, held, *given)
@@ -66,6 +72,9 @@ def evaluate(
 
 def moved_buffers(node: Node, params: Params, inputs: tuple[Array, ...]) -> dict[str, Array]:
     """The node's buffers by role after one run in training mode; empty for a node that has none that move."""
+    if node.op in spectral.PLAIN:
+        held = {role: np.asarray(value, np.float64) for role, value in params.items()}
+        return spectral.moved(node.op, node.attrs["eps"], held)
     if node.op != "batch_norm":
         return {}
     x = np.asarray(inputs[0], np.float64)
@@ -97,7 +106,7 @@ def trace(spec: Spec, state: Mapping[str, Array], inputs: Mapping[str, Array], *
     """
     spec.sizes_of({name: np.shape(x) for name, x in inputs.items()})
     now = {name: np.asarray(value, np.float64) for name, value in state.items()}
-    done = Trace({name: _wide(inputs[name], item.value) for name, item in spec.inputs.items()}, now)
+    done = Trace({name: _wide(inputs[name], item.value) for name, item in spec.inputs.items()}, now, dict(now))
     for node in spec.nodes.values():
         given = tuple(done.values[value.ref] for value in node.inputs)
         made = _call(spec, node, done, given, train) if node.op == "call" else _step(node, done, given, inputs, train)

@@ -50,7 +50,7 @@ _Back = tuple[list[tuple[str, Array]], list[tuple[str, Array]]]
 
 
 def _through_op(spec: Spec, node: Node, done: Trace, fed: Mapping[str, Array], reached: Flow, train: bool) -> _Back:
-    params = {role: done.state[f"{node.name}.{role}"] for role in node.params}
+    params = {role: done.before[f"{node.name}.{role}"] for role in node.params}
     draws = {suffix: fed[f"{node.name}_{suffix}"] for suffix in node.draws if f"{node.name}_{suffix}" in fed}
     inputs, outputs = (tuple(done.values[value.ref] for value in values) for values in (node.inputs, node.outputs))
     pulled = pull(node, params, inputs, outputs, reached[node.outputs[0].ref], train=train, draws=draws)

@@ -6,6 +6,7 @@ import numpy as np
 
 from twinzoo.ports.reference.convolution import convolve, convolve_transposed
 from twinzoo.ports.reference.rule import Array, Attrs, Params, Rule
+from twinzoo.zoo.spectral import PLAIN, normalised
 
 
 def per_channel(values: Array, rank: int) -> Array:
@@ -113,3 +114,11 @@ RULES: dict[str, Rule] = {
     "learned_scale": lambda a, p, x: p["weight"] * x,
     "dropout": _dropout,
 }
+
+
+def _spectral(op: str) -> Rule:
+    plain = RULES[PLAIN[op]]
+    return lambda a, p, x: plain(a, normalised(op, p), x)
+
+
+RULES |= {op: _spectral(op) for op in PLAIN}

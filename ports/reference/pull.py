@@ -7,6 +7,7 @@ import numpy as np
 from twinzoo.ports.reference.backward import layers, losses, norms, pointwise, reductions, spatial, structure
 from twinzoo.ports.reference.backward.rule import Pulled, Rule
 from twinzoo.ports.reference.rule import Array, Params
+from twinzoo.zoo import spectral
 from twinzoo.zoo.spec import Node
 
 TABLE: dict[str, Rule] = {
@@ -34,7 +35,7 @@ def pull(
     """The gradient of sum(first output * gradient) by the inputs and trained parameters of one node (any but a call).
 
     Args:
-        params: the node's tensors by role, buffers too.
+        params: the node's tensors by role, buffers too, as they were before the run.
         inputs: one for each input of the node; those of type `int` hold indices.
         outputs: what `evaluate` makes of them.
         gradient: of the first output, of its shape.
@@ -45,5 +46,7 @@ def pull(
         np.asarray(x, np.int64 if value.dtype == "int" else np.float64)
         for x, value in zip(inputs, node.inputs, strict=True)
     )
+    if train and node.op in spectral.PLAIN:
+        held |= spectral.moved(node.op, node.attrs["eps"], held)
     rule = norms.TRAINING.get(node.op, TABLE[node.op]) if train else TABLE[node.op]
     return rule(node.attrs, held, np.asarray(gradient, np.float64), outputs[0], *given)

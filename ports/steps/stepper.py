@@ -50,7 +50,7 @@ class Stepper(ABC):
         self._filled = dict.fromkeys(spec.pools, 0)
         self._images: dict[str, Any] = {}
         self._carried: dict[str, Any] = {
-            name: draw_start(item, seed).astype(self.dtype) for name, item in spec.carried.items()
+            name: draw_start(item, seed).astype(np.float32).astype(self.dtype) for name, item in spec.carried.items()
         }
 
     def step(self, batch: Mapping[str, Array]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from twinzoo.ports.native import NativePort, check_cotangents, check_inputs
 from twinzoo.ports.port import Array, check_state
 from twinzoo.ports.torch.table import LANGUAGE
 from twinzoo.zoo.spec import Spec
+from twinzoo.zoo.spec.vocabulary import native_names
 
 if TYPE_CHECKING:
     import torch
@@ -51,15 +52,22 @@ class TorchPort(NativePort):
         spec = self.known(model)
         check_state(spec, state)
         own = _plain(model).state_dict()
+        native = native_names(spec, self.name)
         with torch.no_grad():
             for name, value in state.items():
-                own[name].copy_(torch.from_numpy(np.array(value)))
+                own[native[name]].copy_(torch.from_numpy(np.array(value)))
 
     def state(self, model: torch.nn.Module) -> dict[str, Array]:
         """Every tensor of the state by spec name, as float32 copies."""
         spec = self.known(model)
         own = _plain(model).state_dict()
-        return {name: own[name].cpu().float().numpy().copy() for name in spec.params}
+        native = native_names(spec, self.name)
+        return {name: own[key].cpu().float().numpy().copy() for name, key in native.items()}
+
+    def parameters(self, model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+        """The trained parameters themselves, by spec name."""
+        own = dict(_plain(model).named_parameters())
+        return {name: own[key] for name, key in native_names(self.known(model), self.name).items() if key in own}
 
     def run(self, model: torch.nn.Module, inputs: Mapping[str, Array], *, train: bool = False) -> dict[str, Array]:
         """The outputs by name, for inputs (and draws) by name; train mode moves buffers as training does.
@@ -99,7 +107,7 @@ class TorchPort(NativePort):
             for name, argument in zip(spec.inputs, arguments, strict=False)
             if argument is not None and argument.is_floating_point()
         }
-        wanted |= dict(_plain(model).named_parameters())
+        wanted |= self.parameters(model)
         with _mode(model, train), torch.enable_grad():
             outputs = _outputs(spec, model(*arguments))
         check_cotangents(spec, cotangents, {n: tuple(v.shape) for n, v in outputs.items() if v.is_floating_point()})

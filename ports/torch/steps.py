@@ -36,12 +36,16 @@ class TorchStepper(Stepper):
         for role, train in spec.networks.items():
             self.networks[role] = PORT.build(spec.roles[role].spec).train(train).to(self._device)
             PORT.load(self.networks[role], self.initial(role))
+            if not any(role in optimizer.trains for optimizer in spec.optimizers.values()):
+                self.networks[role].requires_grad_(False)  # so that nothing is kept of what it sees of a target
         self._blocks = [(block, self._module(block.spec)) for block in blocks(spec)]
-        own = {f"{role}.{n}": p for role, network in self.networks.items() for n, p in network.named_parameters()}
+        own = {f"{role}.{n}": p for role, network in self.networks.items() for n, p in PORT.parameters(network).items()}
         self.optimizers = {
             name: TorchOptimizer(o, {key: own[key] for key in self.trained[name]})
             for name, o in spec.optimizers.items()
         }
+        paths = [spec.path(update) for update in spec.updates]
+        self._shared = [any(path & later for later in paths[i:]) for i, path in enumerate(paths, 1)]
 
     def _module(self, spec: Spec) -> torch.nn.Module:
         text, name = write(spec, PORT.language)
@@ -53,22 +57,20 @@ class TorchStepper(Stepper):
         import torch
 
         values = {name: torch.as_tensor(value, device=self._device) for name, value in fed.items()}
-        left = list(zip(self.spec.updates, moves, strict=True))
+        left = list(zip(self.spec.updates, moves, self._shared, strict=True))
         for block, module in self._blocks:
             made = module(*(values[ref] for ref in block.given))
             values |= zip(block.made, made if len(block.made) > 1 else (made,), strict=True)
             for _ in block.updates:
-                update, move = left.pop(0)
-                self._update(update, values[update.loss.ref], move, again=[later for later, _ in left])
+                update, move, shared = left.pop(0)
+                self._update(update, values[update.loss.ref], move, keep=shared)
         return {ref: value.detach() for ref, value in values.items()}
 
-    def _update(self, update: Update, loss: torch.Tensor, move: Move, again: list[Update]) -> None:
+    def _update(self, update: Update, loss: torch.Tensor, move: Move, *, keep: bool) -> None:
         import torch
 
         optimizer = self.optimizers[update.optimizer]
-        path = self.spec.path(update)
-        kept = any(path & self.spec.path(later) for later in again)
-        made = torch.autograd.grad(loss, [*optimizer.parameters.values()], retain_graph=kept, materialize_grads=True)
+        made = torch.autograd.grad(loss, [*optimizer.parameters.values()], retain_graph=keep, materialize_grads=True)
         optimizer.step(made, move)
 
     def networks_state(self) -> dict[str, Array]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twinzoo.ports.expressions import (
     Inputs,
     Table,
@@ -17,6 +19,7 @@ from twinzoo.ports.expressions import (
 from twinzoo.ports.source import Code, Language, call, differing
 from twinzoo.ports.torch.helpers import HELPERS
 from twinzoo.zoo.spec import Node
+from twinzoo.zoo.spectral import PLAIN
 
 ROWS = Table()
 
@@ -56,6 +59,13 @@ def _linear(node: Node, x: Inputs) -> Code:
     a = node.attrs
     keywords = differing(bias=(a["bias"], True))
     return layer(node, x, call("nn.Linear", node.inputs[0].shape[-1], a["features"], **keywords))
+
+
+@ROWS.row(*PLAIN)
+def _spectral(node: Node, x: Inputs) -> Code:
+    plain = replace(node, op=PLAIN[node.op])
+    keywords = differing(eps=(node.attrs["eps"], 1e-12))
+    return layer(node, x, call("spectral_norm", ROWS[plain.op](plain, x).layer, **keywords))
 
 
 @ROWS.row("embedding")
@@ -325,6 +335,7 @@ LANGUAGE = Language(
         "import torch": ("torch",),
         "import torch.nn.functional as F": ("F",),
         "from torch import": ("Tensor", "nn"),
+        "from torch.nn.utils.parametrizations import": ("spectral_norm",),
     },
     helpers=HELPERS,
 )

@@ -42,7 +42,7 @@ def threshold_triplet(
     neighbours: the keys looked at, at most `slots`. threshold: a key has the same colouring where the `divergence` of
         its value from the image's colours is below it.
 
-    Yoo et al. 2019, section 3, as in the published PyTorch code: where there is no key of a kind, its best is 0, and a
+    Yoo et al. 2019, as in the published PyTorch code: where there is no key of a kind, its best is 0, and a
     negative cosine is none the better. Nothing moves but what made the query.
     """
     query = s.input("query", shape=("N", features))

@@ -30,7 +30,7 @@ def l2(s: Spec, *, channels: int = 3) -> Value:
 
     prediction, target: (N, channels, H, W) in any one range -> a scalar, the mean over all elements and images
 
-    Trains AOD-Net, for one. Without the factor 1/2 of some papers.
+    Trains AOD-Net, for one (Li et al. 2017; its code, too, takes the mean). Without the factor 1/2 of some papers.
     """
     return s.mse_loss("distance", *_pair(s, channels))
 

@@ -128,7 +128,7 @@ def style_statistics(s: Spec, *, channels: tuple[int, ...] = (64, 128, 256, 512)
     made<i>: (N, channels[i], H<i>, W<i>), style<i>: (N, channels[i], HS<i>, WS<i>), features -> a scalar, the sum over
         layers of mse(means) + mse(standard deviations); no gradient flows into the style's
 
-    Li et al. 2017 (arXiv:1701.01036) as taken up by Huang and Belongie 2017, equation 13; deviations as in
+    Li et al. 2017 (arXiv:1701.01036) as taken up by Huang and Belongie 2017; deviations as in
     `adaptive_instance_norm`, which is the published PyTorch code's way.
     """
     terms = []
@@ -162,7 +162,7 @@ def stylization(
         statistics: `statistics` times `style_statistics` of the same layers
     width: of the VGG-19, the role `features`, to be left in eval mode; 64 for published weights.
 
-    Johnson et al. 2016, section 3.2, and Huang and Belongie 2017, equations 11 to 13, side by side. No gradient flows
+    Johnson et al. 2016, section 3.2, and the losses of Huang and Belongie 2017, side by side. No gradient flows
     into the photograph or the style.
     """
     features = s.role("features", spec("vgg19", taps=TAPS, width=width))

@@ -78,7 +78,7 @@ def vgg_normalised(s: Spec, *, taps: tuple[str, ...] = TAPS, width: int = 64) ->
     taps: names of layers; nothing behind the last one is drawn. relu5_4 draws all that the published file has.
     width: channels of the first block; 64 for published weights.
 
-    Huang and Belongie 2017, section 6, as in the published PyTorch code. The 1x1 convolution belongs to the file: it
+    Huang and Belongie 2017, as in the published PyTorch code. The 1x1 convolution belongs to the file: it
     makes of RGB the BGR less its mean that the Caffe network wants, so that images are not standardized before.
     """
     x = s.input("image", channels=3, example=64, span=(0, 1))
@@ -104,7 +104,7 @@ def adain_decoder(s: Spec, *, width: int = 64) -> Value:
 
     features: (N, 8 width, H, W) -> image (N, 3, 8 H, 8 W), RGB around [0, 1], not held within it: clamp it to show it
 
-    Huang and Belongie 2017, section 6: nearest doublings and reflected edges, against checkerboards and borders.
+    Huang and Belongie 2017: nearest doublings and reflected edges, against checkerboards and borders.
     """
     x = s.input("features", channels=8 * width, example=8, span=(0, 2))
     for layer in _decoder(width):
@@ -152,8 +152,9 @@ def adaptive_instance_norm(
         + (1 - alpha) * content
     weights: one for each style, in all 1; one style alone has 1. alpha: 1 gives the style, 0 the content.
 
-    Huang and Belongie 2017, equation 8 and section 7.3. Deviations are sqrt(variance + 1e-5) with the unbiased
-    variance, as in the published PyTorch code; instance norm, whose variance is biased, makes another number of it.
+    Huang and Belongie 2017, with their trade-off and interpolation. Deviations are sqrt(variance + 1e-5) with the
+    unbiased variance, as in the published PyTorch code; instance norm, whose variance is biased, makes another number
+    of it.
     """
     content = s.input("content", channels=channels, example=16, span=(0, 2))
     styles = [
@@ -178,7 +179,7 @@ def adain_transfer(s: Spec, *, width: int = 64, weights: tuple[float, ...] = (1.
     width: of `vgg_normalised` and `adain_decoder`, which are the roles `encoder` and `decoder`.
     weights, alpha: of `adaptive_instance_norm`.
 
-    Huang and Belongie 2017, section 6.1 and figure 2.
+    Huang and Belongie 2017, figure 2.
     """
     encoder = s.role("encoder", spec("vgg_normalised", width=width, taps=TAPS[-1:]))
     decoder = s.role("decoder", spec("adain_decoder", width=width))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twinzoo.zoo.models.taps import tapped
 from twinzoo.zoo.naming import sequential
 from twinzoo.zoo.registry import model
 from twinzoo.zoo.spec import Spec, Value
@@ -47,11 +48,4 @@ def alexnet(s: Spec, *, taps: tuple[str, ...] = (), width: int = 64) -> Value | 
     checkpoint, `classifier.*` has no place here.
     """
     x = s.input("image", channels=3, example=224, span=(-2.1, 2.6))
-    tapped: dict[str, Value] = {}
-    for name in _LAYERS:
-        x = _layer(s, name, x, width)
-        if name in taps:
-            tapped[name] = x
-        if taps and len(tapped) == len(taps):
-            return {tap: tapped[tap] for tap in taps}
-    return x
+    return tapped(x, _LAYERS, taps, lambda name, x: _layer(s, name, x, width))

@@ -20,7 +20,10 @@ def _published() -> dict[str, str]:
 def aodnet(s: Spec) -> Value:
     """AOD-Net: K(image) from five convolutions, output = relu(K * image - K + 1).
 
-    image: (N, 3, H, W) RGB in [0, 1], any size -> (N, 3, H, W), >= 0 and unbounded above: clamp to [0, 1] to show it
+    image: (N, 3, H, W) RGB in [0, 1], any size -> (N, 3, H, W) in [0, 1] but for rounding
+
+    Li et al. 2017, with its constant b at 1, as in the PyTorch code of MayankSingal/PyTorch-Image-Dehazing. Since
+    K >= 0, K * (image - 1) + 1 is at most 1 where the image is, whatever was learned; for an image above 1 it is not.
     """
     image = s.input("image", channels=3, example=256, span=(0, 1))
     x1 = s.relu("relu1", s.conv2d("conv1", image, 3, kernel=1))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from twinzoo.zoo.spec import Spec, Value
+from dataclasses import replace
+
+from twinzoo.zoo.spec import OPS, Spec, Value
+from twinzoo.zoo.spec.graph import normal_attrs
+from twinzoo.zoo.spec.ops.spectral import PLAIN
 from twinzoo.zoo.spec.schema import Choice, channels_of
 
 NORM = Choice(choices=("batch", "instance"))
@@ -38,6 +42,18 @@ def self_attention(s: Spec, name: str, x: Value) -> Value:
     shares = s.transpose(f"{name}_by_key", s.softmax(f"{name}_shares", energy, axis=2), (0, 2, 1))
     taken = s.reshape_like(f"{name}_taken", s.matmul(f"{name}_sums", places("value", channels), shares), x)
     return s.add(f"{name}_add", s.learned_scale(f"{name}_gamma", taken, start=0.0), x)
+
+
+def add_spectral_norm(s: Spec) -> None:
+    """Give spectral norm to every convolution and linear layer drawn so far (Miyato et al. 2018, arXiv:1802.05957)."""
+    for op, plain in PLAIN.items():
+        row = OPS[op]
+        assert row.params is not None
+        for name, node in s.nodes.items():
+            if node.op == plain:
+                attrs = normal_attrs(f"{s.name}: {name} ({op})", row, node.attrs)
+                params = row.params(attrs, *(value.shape for value in node.inputs))
+                s.nodes[name] = replace(node, op=op, attrs=attrs, params=params)
 
 
 def downsample(s: Spec, name: str, x: Value) -> Value:

@@ -117,10 +117,11 @@ def colorization_patchgan(s: Spec, *, in_channels: int = 3, width: int = 64, nor
     """Colorization's PatchGAN: one logit for each patch of 70x70 pixels, of lightness and colours together.
 
     image: (N, in_channels, H, W): L*/50 - 1, and a* and b* over 110 -> logits (N, 1, H', W'), 30x30 of them at 256x256
+    width: channels of the first convolution; they double up to 8 * width.
     norm: none (the report), or batch in the three middle layers (the code). Every convolution has a bias.
 
-    Three halvings and two convolutions of stride 1 give the 70 pixels, as in `patchgan`; the report's five halvings
-    would give 94. Presets: `report` and `repo`.
+    Isola et al. 2017, section 6.1.2: three halvings and two convolutions of stride 1 give the 70 pixels; the report's
+    five halvings would give 94. Presets: `report` and `repo`.
     """
     x = s.input("image", channels=in_channels, example=64)
     for layer in range(1, _LAYERS + 2):

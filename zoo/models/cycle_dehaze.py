@@ -85,9 +85,10 @@ def cycle_dehaze_discriminator(s: Spec, *, width: int = 64) -> Value:
 
     image: (N, 3, H, W) RGB in [-1, 1], H and W multiples of 16, 32 at least
         -> logits (N, 1, H/16, W/16), without sigmoid
+    width: channels of the first convolution; a halving doubles them.
 
-    As in the authors' TensorFlow code: a PatchGAN with a halving more than the usual one, gains and offsets in its
-    norms, a bias on the last convolution alone, and that one padded by one pixel before and two behind.
+    Engin et al. 2018, as in the authors' TensorFlow code: a PatchGAN with a halving more than the usual one, gains and
+    offsets in its norms, a bias on the last convolution alone, and that one padded by one pixel before and two behind.
     """
     x = s.input("image", channels=3, multiple_of=16, example=64)
     for i in range(1, 5):

@@ -21,7 +21,7 @@ def high_frequency(s: Spec, *, channels: int = 3, taps: tuple[int, ...] = (1, 4,
     taps: of the blur along each axis, divided by their sum, an odd number of them; (1, 4, 6, 4, 1) is a Gaussian with a
         standard deviation of one pixel. Edges are reflected.
 
-    SinGAN-Dehaze, which gives neither the width nor the kernel of its Gaussian: both are chosen here. Binomial weights
+    Luo et al. 2025, who give neither the width nor the kernel of their Gaussian: both are chosen here. Binomial weights
     are those of a Gaussian to two digits, and they are whole numbers.
     """
     if len(taps) % 2 == 0:

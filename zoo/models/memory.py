@@ -33,7 +33,7 @@ def memory_query(s: Spec, *, features: int = FEATURES) -> Value:
 
     pooled: (N, features), of `resnet18` with its option `pooled` -> (N, features), of Euclidean length 1
 
-    Yoo et al. 2019, section 3. The ResNet is fixed and stays in eval mode; this layer learns.
+    Yoo et al. 2019. The ResNet is fixed and stays in eval mode; this layer learns.
     """
     pooled = s.input("pooled", shape=("N", features), span=(0, 2))
     return s.l2_normalize("unit", s.linear("query", pooled, features), axis=1)
@@ -84,7 +84,7 @@ def memory_lookup(s: Spec, *, slots: int = SLOTS, features: int = FEATURES, colo
 
     query: (N, features), keys: (slots, features), of length 1; values: (slots, colours) -> (N, colours)
 
-    Yoo et al. 2019, section 3: what the generator is given in testing; in training it is the image's own colours.
+    Yoo et al. 2019: what the generator is given in testing; in training it is the image's own colours.
     """
     held = _declared(s, "N", slots, features, colours)
     return s.matmul("colour", nearest(s, "nearest", held["query"], held["keys"]), held["values"])
@@ -115,10 +115,10 @@ def memory_update(
         the key becomes key + query, to length 1, and its age 0. Else query and colours are written into the slot of the
         greatest age + noise, the next image of the batch into the next one, and its age is 0. All others age by 1.
 
-    Yoo et al. 2019, section 3, in the form of the published PyTorch code, which sees a batch at once: ages grow
+    Yoo et al. 2019, in the form of the published PyTorch code, which sees a batch at once: ages grow
     before slots are chosen, and known images come first. Two images of a batch that move one key are both added to it;
     that code keeps one of them, undefined which. It has no image's number of its own here, which is kept there but
-    never used.
+    never used. Palettes, which that code compares by CIEDE2000, are not offered.
     """
     held = _declared(s, batch, slots, features, colours)
     query, keys, values = held.values()

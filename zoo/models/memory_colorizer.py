@@ -19,10 +19,15 @@ def _widths(width: int, depth: int) -> list[int]:
 
 
 def _generator_published(depth: int, **_: Any) -> dict[str, str]:
-    """The first of the two names that the published blocks give each convolution; norms have no parameters."""
+    """The first of the two names that the published blocks give each convolution.
+
+    Norms have no parameters; the statistics that the published ones keep are never used.
+    """
     paths = {"down1_conv": "e1"}
-    paths |= {f"down{i}_conv": f"e{i}.conv" for i in range(2, depth + 1)}
-    paths |= {f"up{i}_conv": f"d{i}.deconv" for i in range(1, depth + 1)}
+    for i in range(2, depth + 1):
+        paths |= {f"down{i}_conv": f"e{i}.conv", f"down{i}_norm_normed": f"e{i}.body.2"}
+    for i in range(1, depth + 1):
+        paths |= {f"up{i}_conv": f"d{i}.deconv", f"up{i}_norm_normed": f"d{i}.body.2"}
     return paths | sequential("mlp.model", ["mlp1", "mlp1_relu", "mlp2", "mlp2_relu", "mlp3"])
 
 
@@ -69,7 +74,7 @@ def memory_generator(
     colours: 313, or 30 for a palette. width: channels of the first halving. depth: halvings, 8 at 256 pixels.
     dropout: its rate, in the first three doublings.
 
-    Yoo et al. 2019, section 3, as in the published PyTorch code. Three linear layers make of the colours an offset
+    Yoo et al. 2019, as in the published PyTorch code. Three linear layers make of the colours an offset
     and a gain for each channel of each norm, in the order of the layers, offsets first (adaptive instance norm, with
     the biased variance). The innermost map has one pixel at 256 and no norm. Skips come second in what is joined.
     """
@@ -125,7 +130,7 @@ def memory_discriminator(s: Spec, *, batch: int = 4, colours: int = COLOURS, siz
     batch: at least 2 in training, where its last norm is over single numbers. size: a multiple of 32.
     width: of the first layer.
 
-    Yoo et al. 2019, section 3, as in the published PyTorch code: batch norm and a linear layer over all that is left,
+    Yoo et al. 2019, as in the published PyTorch code: batch norm and a linear layer over all that is left,
     which ties the network to one size.
     """
     ab = s.input("ab", shape=(batch, 2, size, size))

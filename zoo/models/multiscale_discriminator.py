@@ -47,7 +47,8 @@ def multiscale_discriminator(
 
     image: (N, in_channels, H, W) in [-1, 1] -> for each scale, the full size first, scale<i>_layer<j>: j from 0 to
         `layers` features (N, C, H', W') after their activation, j = layers + 1 logits (N, 1, H', W') without sigmoid
-    in_channels: 6: the given image and the one to judge. layers: halvings in each PatchGAN. scales: 3 in pix2pixHD.
+    in_channels: 6: the given image and the one to judge. width: of the first convolution. layers: halvings in each
+        PatchGAN. scales: 3 in pix2pixHD.
 
     Wang et al. 2018, section 3.2, as in the authors' code: a padding of 2, and instance norm after convolutions with a
     bias. Their names count scales from the smallest image up: its last one is the first here.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twinzoo.zoo.models.blocks import NORM, downsample, norm2d, norm_bias
+from twinzoo.zoo.models.blocks import NORM, add_spectral_norm, downsample, norm2d, norm_bias
 from twinzoo.zoo.naming import sequential
 from twinzoo.zoo.registry import model
 from twinzoo.zoo.spec import Spec, Value
@@ -35,21 +35,33 @@ def _patchgan_published(layers: int, antialias: bool, **_: Any) -> dict[str, str
         "layers": Int(minimum=1),
         "norm": NORM,
         "antialias": Bool(),
+        "spectral_norm": Bool(),
     },
+    presets={"spectral": {"spectral_norm": True}},
 )
 def patchgan(
-    s: Spec, *, in_channels: int = 3, width: int = 64, layers: int = 3, norm: str = "batch", antialias: bool = False
+    s: Spec,
+    *,
+    in_channels: int = 3,
+    width: int = 64,
+    layers: int = 3,
+    norm: str = "batch",
+    antialias: bool = False,
+    spectral_norm: bool = False,
 ) -> Value:
     """PatchGAN discriminator: one logit for each overlapping patch, of 70x70 pixels with three layers.
 
     image: (N, in_channels, H, W) in [-1, 1] -> logits (N, 1, H', W'), without sigmoid; 30x30 of them at 256x256
     in_channels: 3 in CycleGAN; 6 in pix2pix, which judges input and output together.
     layers: halvings; a patch is 16, 34, 70, 142 or 286 pixels wide with 1 to 5 of them.
+    width: channels of the first convolution; they double up to 8 * width.
     norm: batch (pix2pix) or instance without parameters (CycleGAN); none on the first and last convolution, which have
         a bias always, the others with instance norm alone.
     antialias: convolve with stride 1 and halve after a blur (CUT; Zhang 2019).
+    spectral_norm: of every convolution (Miyato et al. 2018), beside `norm`; not in the published code.
 
     Isola et al. 2017, section 6.1.2. The paper's sigmoid is part of the loss here, as in the authors' PyTorch code.
+    Preset: `spectral`, with spectral norm.
     """
     x = s.input("image", channels=in_channels, example=32 * 2**layers)
     for layer in range(1, layers + 2):
@@ -61,7 +73,10 @@ def patchgan(
         x = x if layer == 1 else norm2d(s, f"norm{layer}", x, norm)
         x = s.leaky_relu(f"act{layer}", x, 0.2)
         x = downsample(s, f"blur{layer}", x) if halves and antialias else x
-    return s.conv2d("logits", x, 1, kernel=4, padding=1)
+    x = s.conv2d("logits", x, 1, kernel=4, padding=1)
+    if spectral_norm:
+        add_spectral_norm(s)
+    return x
 
 
 def _pixelgan_published(**_: Any) -> dict[str, str]:
@@ -81,6 +96,7 @@ def pixelgan(s: Spec, *, in_channels: int = 3, width: int = 64, norm: str = "bat
     """PixelGAN discriminator: one logit for each pixel, from 1x1 convolutions.
 
     image: (N, in_channels, H, W) in [-1, 1] -> logits (N, 1, H, W), without sigmoid
+    width: channels of the first convolution, doubled by the second.
     norm: as in `patchgan`; the last convolution, too, has a bias with instance norm alone, as in the authors' code.
 
     Isola et al. 2017, section 6.1.2.

@@ -43,7 +43,7 @@ def unified_encoder(s: Spec, *, width: int = 64, blocks: int = 4) -> dict[str, V
         -> features (N, 4 width, H/4, W/4), half (N, 2 width, H/2, W/2), whole (N, width, H, W), all >= 0
 
     Instance norms would take away the means and deviations that are an image's style to AdaIN, so there are none; Huang
-    and Belongie 2017, section 6.1, leave them out of their decoder for the same reason.
+    and Belongie 2017 leave them out of their decoder for the same reason.
     """
     x = s.input("image", channels=3, multiple_of=4, example=32)
     whole = x = _activated(s, "whole", x, width)
@@ -75,6 +75,8 @@ def unified_generator(s: Spec, *, width: int = 64, blocks: int = 4) -> dict[str,
     The colour head takes what the encoder had at each size, added, since colours keep to the photograph's edges. The
     style decoder takes the features alone, with the style's means and deviations (AdaIN): what went past these would
     carry the photograph's own style.
+
+    The project's document has no such network: chosen here, after the encoder and decoder of Huang and Belongie 2017.
     """
     encoder = s.role("encoder", spec("unified_encoder", width=width, blocks=blocks))
     lightness = s.input("lightness", channels=1, multiple_of=4, example=32)

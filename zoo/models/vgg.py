@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from twinzoo.zoo.models.taps import tapped
 from twinzoo.zoo.naming import sequential
 from twinzoo.zoo.registry import model
 from twinzoo.zoo.spec import Spec, Value
@@ -57,23 +58,17 @@ def _draw_classifier(s: Spec, x: Value, classes: int, hidden: int) -> Value:
 
 
 def _register(name: str, depth: int, norm: bool) -> None:
-    layers = _features(depth, norm)
+    layers = {layer.name: layer for layer in _features(depth, norm)}
 
     def torchvision(**_: Any) -> dict[str, str]:
-        return sequential("features", [layer.name for layer in layers]) | sequential("classifier", _CLASSIFIER)
+        return sequential("features", layers) | sequential("classifier", _CLASSIFIER)
 
     def draw(
         s: Spec, *, classes: int = 1000, taps: tuple[str, ...] = (), width: int = 64, hidden: int = 4096
     ) -> Value | dict[str, Value]:
         x = s.input("image", channels=3, example=224, span=(-2.1, 2.6))
-        tapped: dict[str, Value] = {}
-        for layer in layers:
-            x = _draw_layer(s, layer, x, width)
-            if layer.name in taps:
-                tapped[layer.name] = x
-            if taps and len(tapped) == len(taps):
-                return {tap: tapped[tap] for tap in taps}
-        return _draw_classifier(s, x, classes, hidden)
+        made = tapped(x, layers, taps, lambda name, x: _draw_layer(s, layers[name], x, width))
+        return made if isinstance(made, dict) else _draw_classifier(s, made, classes, hidden)
 
     convs = sum(_BLOCKS[depth])
     title = " with batch norm" if norm else ""
@@ -88,7 +83,7 @@ def _register(name: str, depth: int, norm: bool) -> None:
         small={"classes": 10, "width": 4, "hidden": 16},
         allowed={
             "classes": size,
-            "taps": Words(choices=tuple(layer.name for layer in layers)),
+            "taps": Words(choices=tuple(layers)),
             "width": size,
             "hidden": size,
         },

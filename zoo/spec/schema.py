@@ -197,7 +197,7 @@ class Param:
 
     Attributes:
         shape: always in numbers.
-        fill: how a rule of initialisation treats it: `weight`, `bias`, `scale` (a norm's gain), or `constant`.
+        fill: `weight`, `bias`, `scale` (a norm's gain), `singular` (a singular vector of the weight), or `constant`.
         value: the elements of a constant, in C order, or one number for all.
         buffer: part of the state, not trained (running statistics, fixed filters).
     """

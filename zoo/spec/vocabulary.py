@@ -1,7 +1,7 @@
 """What each framework calls a parameter, and how it lays one out where that differs from the spec: plain data.
 
-Spec names and layouts are PyTorch's, so PyTorch's columns are empty. Ports and converters both read this table; neither
-needs a framework for it.
+Spec names and layouts are PyTorch's, so PyTorch's columns are empty, but for spectral norms, which have the names of
+its older hook. Ports and converters both read this table; neither needs a framework for it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,19 @@ from numpy.typing import NDArray
 
 from twinzoo.zoo.errors import SpecError
 from twinzoo.zoo.spec.graph import Spec
+from twinzoo.zoo.spec.ops.spectral import PLAIN
 
 Array = NDArray[Any]
 
 _NORM = {"weight": "gamma", "bias": "beta"}
+_PARAMETRIZED = {
+    "weight_orig": "parametrizations.weight.original",
+    "weight_u": "parametrizations.weight.0._u",
+    "weight_v": "parametrizations.weight.0._v",
+}
 
 NATIVE_ROLES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
-    "torch": {},
+    "torch": dict.fromkeys(PLAIN, _PARAMETRIZED),
     "mindspore": {
         "batch_norm": _NORM | {"running_mean": "moving_mean", "running_var": "moving_variance"},
         "instance_norm": _NORM,

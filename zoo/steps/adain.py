@@ -18,7 +18,7 @@ _WEIGHT = Float(minimum=0.0)
     "adain",
     paper=PAPER,
     task="style",
-    small={"width": 2},
+    small={"width": 8},
     allowed={
         "width": Int(minimum=1),
         "lambda_content": _WEIGHT,
@@ -44,9 +44,9 @@ def adain(
         content: the squared distance of relu4_1 from what was decoded, times `lambda_content`
         style: `style_statistics` of relu1_1 to relu4_1, times `lambda_style`
     width: of `vgg_normalised`, which is fixed and needs the published weights, and of `adain_decoder`, which learns.
-    half_after: the rate is lr / (1 + steps / half_after).
+    lr, beta1: of Adam. half_after: the rate is lr / (1 + steps / half_after).
 
-    Huang and Belongie 2017, equations 11 to 13, as in the published PyTorch code: content is compared with the features
+    Huang and Belongie 2017, as in the published PyTorch code: content is compared with the features
     that AdaIN made, not with those of the content image.
     """
     encoder = t.network("encoder", spec("vgg_normalised", width=width), train=False)

@@ -25,7 +25,7 @@ def aodnet_training(
     """AOD-Net: the squared distance of the dehazed image from the clear one.
 
     hazy, clear: (N, 3, H, W) RGB in [0, 1], any size -> a scalar: l2, the mean over all elements and images
-    clip: the largest norm of all gradients together.
+    lr, beta1, weight_decay: of Adam. clip: the largest norm of all gradients together.
 
     Li et al. 2017, section 4, as in the PyTorch code of MayankSingal/PyTorch-Image-Dehazing (Adam, batches of 8, images
     of 640x480, 10 epochs at one rate). The paper has SGD at 1e-3 with a momentum of 0.9, and holds every gradient

@@ -97,6 +97,7 @@ def colorization(
         adversarial, l1, perceptual: the terms of the generator's loss, times `lambda_gan`, `lambda_l1` (of `hinted_l1`,
             with `saturation`, `hint`, `normalize`) and `lambda_perceptual` (0 leaves it out)
     width, depth, norm, bottleneck_norm, dropout: of `colorization_unet`; width of the discriminator too.
+    discriminator_norm: of `colorization_patchgan`. lr, beta1: of Adam.
     real_label, fake_label: what the discriminator is to say of each; generator_label: what the generator wants it to.
     perceptual_space, vgg_width: of `colorization_perceptual`; lab, which the published code has, warns.
     schedule: cosine in `epochs`, linear from half of them on, or constant. epoch_steps: images over batch size.

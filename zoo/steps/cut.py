@@ -79,11 +79,37 @@ def contrast(t: Step, generator: Role, width: int, weight: float, **options: Any
     return Contrast(sampler, t.role("nce_loss", spec("patch_nce", channels=width, **options)), weight)
 
 
-def cut_discriminator(t: Step, width: int, layers: int, *, antialias: bool) -> Role:
-    """Declare the judge: instance norm, and Xavier's rule as for all networks of CUT."""
+@dataclass(frozen=True)
+class Judge:
+    """A discriminator of images, with what it learns by and what the generator learns by.
+
+    Attributes:
+        network: the discriminator. learning, deceiving: the roles of the two losses.
+    """
+
+    network: Role
+    learning: Role
+    deceiving: Role
+
+    def loss(self, t: Step, fake: Value, real: Value) -> Value:
+        """What made and real images cost the discriminator; no gradient comes to what was made."""
+        (seen_fake,) = t.call("seen_fake", self.network, t.stop_gradient("given_fake", fake))
+        (seen_real,) = t.call("seen_real", self.network, real)
+        return t.call("judged", self.learning, seen_real, seen_fake)[0]
+
+    def adversarial(self, t: Step, fake: Value, weight: float) -> Value:
+        """What the discriminator, as it is by now, costs the generator."""
+        (deceived,) = t.call("deceived", self.deceiving, *t.call("seen_again", self.network, fake))
+        return t.affine("adversarial", deceived, scale=weight)
+
+
+def image_judge(t: Step, width: int, layers: int, *, antialias: bool, real_label: float, gan: str = "lsgan") -> Judge:
+    """Declare the judge: a PatchGAN with instance norm, and Xavier's rule as for all networks of CUT."""
     patchgan = spec("patchgan", width=width, layers=layers, norm="instance", antialias=antialias)
     patchgan.init = "xavier"
-    return t.network("discriminator", patchgan)
+    network = t.network("discriminator", patchgan)
+    learning = t.role("judge_loss", spec(f"{gan}_adversarial", role="discriminator", real_label=real_label))
+    return Judge(network, learning, t.role("deceive_loss", spec(f"{gan}_adversarial", role="generator")))
 
 
 def _turned(t: Step, name: str, x: Value, flipped: Value, stay: Value) -> Value:
@@ -97,13 +123,11 @@ def _draw(t: Step, *, identity: bool, flips: bool, **o: Any) -> dict[str, Value]
     generator = t.network("generator", spec("cut_generator", **sizes))
     weight = o["lambda_nce"] / 2 if identity else o["lambda_nce"]
     patches = contrast(t, generator, o["nce_width"], weight, temperature=o["temperature"])
-    discriminator = cut_discriminator(t, o["width"], o["layers"], antialias=True)
-    judge = t.role("judge_loss", spec(f"{o['gan']}_adversarial", role="discriminator", real_label=o["real_label"]))
-    deceive = t.role("deceive_loss", spec(f"{o['gan']}_adversarial", role="generator"))
+    judge = image_judge(t, o["width"], o["layers"], antialias=True, real_label=o["real_label"], gan=o["gan"])
     schedule = Schedule("linear", o["epochs"], o["decay_epochs"], o["epoch_steps"])
     settings: dict[str, Any] = {"lr": o["lr"], "betas": (o["beta1"], 0.999), "schedule": schedule}
     generator_adam = t.optimizer("generator_adam", generator, patches.sampler, **settings)
-    discriminator_adam = t.optimizer("discriminator_adam", discriminator, **settings)
+    discriminator_adam = t.optimizer("discriminator_adam", judge.network, **settings)
 
     a = t.input("a", channels=3, multiple_of=4, example=64)
     b = t.input("b", channels=3, multiple_of=4, example=64)
@@ -117,14 +141,10 @@ def _draw(t: Step, *, identity: bool, flips: bool, **o: Any) -> dict[str, Value]
     if identity:
         same, *same_features = t.call("same", generator, b)
 
-    (seen_fake,) = t.call("seen_fake", discriminator, t.stop_gradient("given_fake", fake))
-    (seen_real,) = t.call("seen_real", discriminator, b)
-    (judged,) = t.call("judged", judge, seen_real, seen_fake)
-    t.update(discriminator_adam, judged)
+    losses = {"discriminator": judge.loss(t, fake, b)}
+    t.update(discriminator_adam, losses["discriminator"])
 
-    losses = {"discriminator": judged}
-    (deceived,) = t.call("deceived", deceive, *t.call("seen_again", discriminator, fake))
-    losses["adversarial"] = t.affine("adversarial", deceived, scale=o["lambda_gan"])
+    losses["adversarial"] = judge.adversarial(t, fake, o["lambda_gan"])
     _, *made = t.call("fake_features", generator, fake)
     if flips:
         _, *features = t.call("features", generator, a)
@@ -167,7 +187,8 @@ def cut(
         discriminator: 1/2 of what the real and the made images cost it
         adversarial, nce, nce_identity: the generator's terms, as they add up; the last two have half of `lambda_nce`
     width, blocks: of the generator; width, layers: of the PatchGAN. nce_layers: of `cut_generator`.
-    nce_width: of the patches in the sampler. gan, real_label, epochs ...: as in pix2pix.
+    nce_width: of the patches in the sampler. temperature: of `patch_nce`. gan, real_label, lr, epochs ...: as in
+        pix2pix.
 
     Park et al. 2020, section 3 and equation 6 (lambda_Y 1), as in the authors' code: the discriminator goes first, then
     the generator and the sampler together. The published code runs the encoder once more on what was given, at the same

@@ -60,6 +60,8 @@ def cycle_dehaze(
     lambda_perceptual: of the squared distances at pool2 and pool5 of a VGG-16, from images of `features_size` pixels.
         0.5e-5 is for the published network, which takes 0 ... 255 less the mean; the role `features` standardizes by
         ImageNet's mean and std, for torchvision's weights, whose features are smaller.
+    width, blocks: of the generators; width of the discriminators too. features_width: of the VGG-16, 64 for published
+        weights. pool: images in the history of each discriminator. lr, beta1: of Adam.
     epochs, decay_epochs: steps at the full rate and going down to 0, while `epoch_steps` is 1.
 
     Engin et al. 2018, section 3, as in the authors' TensorFlow code: all four networks move by gradients at the

@@ -71,7 +71,7 @@ def cyclegan(
     width, blocks, norm: of the generators; width, layers and norm of the discriminators.
     lambda_a, lambda_b: weights of the cycles from a and from b. lambda_identity: of the identity terms, times these;
         0 leaves them out, and has to where a and b differ in channels.
-    pool: images in the history of each discriminator; 0 for none. gan, real_label, epochs ...: as in pix2pix.
+    pool: images in the history of each discriminator; 0 for none. gan, real_label, lr, epochs ...: as in pix2pix.
 
     Zhu et al. 2017, sections 3 and 4, as in the authors' PyTorch code: one optimizer for both generators, which goes
     first, and one for both discriminators. `discriminator_b` judges images of b: the code calls it D_A, after the
@@ -92,6 +92,7 @@ def cycle(
     multiple_of: int = 4,
     judgements: int = 1,
     clip: float | None = None,
+    spectral_norm: bool = False,
 ) -> dict[str, Value]:
     """Draw the step of CycleGAN with the options of `cyclegan` that `t` has.
 
@@ -100,6 +101,7 @@ def cycle(
         multiple_of: what the generators need height and width to be multiples of.
         judgements: updates of the discriminators, of which all see the same images.
         clip: the largest norm of the gradients of each optimizer.
+        spectral_norm: of the discriminators.
 
     Raises:
         SpecError: an identity is asked for between domains that differ in channels.
@@ -115,7 +117,7 @@ def cycle(
 
     def discriminator(name: str, channels: int) -> Role:
         shape = {option: o[option] for option in ("width", "layers", "norm")}
-        return t.network(name, spec("patchgan", in_channels=channels, **shape))
+        return t.network(name, spec("patchgan", in_channels=channels, spectral_norm=spectral_norm, **shape))
 
     to_b = t.network("generator_ab", generator(a_channels, b_channels))
     to_a = t.network("generator_ba", generator(b_channels, a_channels))

@@ -48,6 +48,7 @@ def eccv16_training(
         `ab_bins`, and rarity: (313,), of `rebalancing`, the same in every step -> a scalar:
         classification: the rebalanced cross-entropy
     neighbours, sigma, gray: of `rebalanced_cross_entropy`. Preset `code` has 10 neighbours, as the authors' code.
+    width: of the network. lr, beta1, beta2, weight_decay: of Adam.
     epochs: after as many the learning rate is a tenth, and so on. epoch_steps: images over batch size.
 
     Zhang et al. 2016, sections 2 and 3, with the settings of the authors' Caffe solver: a tenth of the rate after every

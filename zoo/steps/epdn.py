@@ -88,6 +88,7 @@ def epdn(
         adversarial, features: of the generator's image; perceptual, l2: of the enhanced one; as they add up
     width, halvings, blocks, local_blocks: of `epdn_generator`. judge_width, layers, scales: of
         `multiscale_discriminator`. features_width: of the VGG-19, 64 for published weights.
+    real_label: of the discriminator's target. lambda_...: what each term is multiplied by. lr, beta1: of Adam.
     epochs, decay_epochs: at the full rate, and going down by as many equal steps, the last of which would be 0.
 
     Qu et al. 2019, section 3.4, as in the authors' code, which is pix2pixHD's: images in [-1, 1] go into the VGG

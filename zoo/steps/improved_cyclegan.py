@@ -22,9 +22,10 @@ from twinzoo.zoo.steps.step import Step
         "dropout": Float(minimum=0.0, maximum=1.0),
         "n_critic": Int(minimum=1),
         "clip": Float(None, minimum=1e-12),
+        "spectral_norm": Choice(choices=("none", "discriminators", "all")),
         **ALLOWED,
     },
-    presets={"unet": {}, "resnet": {"backbone": "resnet"}},
+    presets={"unet": {}, "resnet": {"backbone": "resnet"}, "spectral": {"spectral_norm": "all"}},
 )
 def improved_cyclegan(
     t: Step,
@@ -46,6 +47,7 @@ def improved_cyclegan(
     pool: int = 50,
     n_critic: int = 1,
     clip: float | None = None,
+    spectral_norm: str = "none",
     lr: float = 2e-4,
     beta1: float = 0.5,
     epochs: int = 100,
@@ -59,14 +61,23 @@ def improved_cyclegan(
     backbone: unet, with `depth`, or resnet, with `blocks`: `self_attention_unet` or `self_attention_resnet`.
     n_critic: updates of the discriminators in each step, all on the same images. 5 of them are advice for WGAN.
     clip: the largest norm of the gradients of each optimizer; None leaves them. Other options are those of `cyclegan`.
+    spectral_norm: of no network, of the discriminators (Miyato et al. 2018), or of all (SAGAN), beside their norms.
 
     The project's text names instance norm (which CycleGAN has: that it has batch norm is an error of the text),
-    self-attention and a U-Net, and gives no numbers: they are CycleGAN's. Presets: `unet` and `resnet`.
+    self-attention, a U-Net and, where wanted, spectral norm, and gives no numbers: they are CycleGAN's. Presets:
+    `unet`, `resnet`, and `spectral`, U-Nets with spectral norm in all networks.
     """
-    shape = {"width": width, "norm": norm, "dropout": dropout}
+    shape = {"width": width, "norm": norm, "dropout": dropout, "spectral_norm": spectral_norm == "all"}
     shape |= {"depth": depth} if backbone == "unet" else {"blocks": blocks}
 
     def generator(source: int, target: int) -> Spec:
         return spec(f"self_attention_{backbone}", in_channels=source, out_channels=target, **shape)
 
-    return cycle(t, generator, multiple_of=2**depth if backbone == "unet" else 4, judgements=n_critic, clip=clip)
+    return cycle(
+        t,
+        generator,
+        multiple_of=2**depth if backbone == "unet" else 4,
+        judgements=n_critic,
+        clip=clip,
+        spectral_norm=spectral_norm != "none",
+    )

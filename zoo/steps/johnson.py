@@ -59,8 +59,8 @@ def johnson(
     photograph: (N, 3, H, W), H and W multiples of 4; painting: (1, 3, HS, WS), the same in every step, in the range
         that `johnson_transformer` has in this form -> scalars: content, style and (not with a weight of 0) variation,
         as they add up, of `johnson_perceptual` with `content_layer` and weights `lambda_...`
-    width, blocks, form: of `johnson_transformer`. features_width: of the VGG-16, 64 for published weights, which are
-        Caffe's (BGR, not standardized) in form lua.
+    width, blocks, form: of `johnson_transformer`. lr, beta1: of Adam. features_width: of the VGG-16, 64 for published
+        weights, which are Caffe's (BGR, not standardized) in form lua.
 
     Johnson et al. 2016, section 4.1 (Adam at 1e-3, batches of 4, 256 pixels, two epochs of COCO). Preset `examples`
     (the defaults) is pytorch/examples, which has no total variation; `lua` is the authors' code.

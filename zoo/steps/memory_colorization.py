@@ -73,9 +73,9 @@ def memory_colorization(
         colours), at first random distributions; ages (slots,), at first 0.
     slots, neighbours, threshold, margin: of `memory_update` and `threshold_triplet`. size, width, depth, dropout: of
         `memory_generator` and `memory_discriminator`. features_width: of the ResNet-18, which is fixed; 64 for
-        published weights.
+        published weights. lr, beta1: of all three Adams.
 
-    Yoo et al. 2019, section 3, as in the published PyTorch code: the memory is updated with the query's new
+    Yoo et al. 2019, as in the published PyTorch code: the memory is updated with the query's new
     parameters, and the generator is given the image's own colours, so that it does not depend on the memory. That code
     runs the generator once for each of its two updates, each time with another dropout; here it runs once.
     """

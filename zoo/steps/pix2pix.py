@@ -69,7 +69,8 @@ def pix2pix(
     width, depth, norm, dropout, dropout_placement: of the U-Net.
     discriminator: patchgan, which has width, layers and norm, or pixelgan, which has width and norm.
     gan: bce (with logits) or lsgan. real_label: 0.9 smooths the discriminator's target; the generator's stays 1.
-    epochs, decay_epochs: at the full learning rate, and going down to 0. epoch_steps: images over batch size.
+    lr, beta1: of Adam. epochs, decay_epochs: at the full rate, and going down to 0. epoch_steps: images over batch
+        size.
 
     Isola et al. 2017, sections 3.3 and 6.2, as in the authors' PyTorch code: the discriminator goes first and sees the
     false pair before the real one, in training mode, so that its running statistics move three times a step; the

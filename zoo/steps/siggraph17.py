@@ -44,7 +44,7 @@ def siggraph17_training(
         multiples of 8; bins: (529, 2), of `square_ab_bins`, the same in every step -> scalars, as they add up:
         classification: the cross-entropy with the bin of every fourth pixel, times `lambda_classes`
         regression: the distance of the colours over 110, times `lambda_colours`
-    mask_centre, stage: of the network; distance: l1 or huber, of `ab_distance`.
+    width, mask_centre, stage: of the network; lr, beta1: of Adam; distance: l1 or huber, of `ab_distance`.
 
     Presets, in their order: `classification`, at 1e-4 and without hints; the defaults; `last`, at 1e-6.
 

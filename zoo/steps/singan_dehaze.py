@@ -8,7 +8,7 @@ from twinzoo.zoo.models.cut import sampled
 from twinzoo.zoo.registry import spec, step
 from twinzoo.zoo.spec import Role, Value
 from twinzoo.zoo.spec.schema import Choice, Float, Int, Ints
-from twinzoo.zoo.steps.cut import contrast, cut_discriminator
+from twinzoo.zoo.steps.cut import contrast, image_judge
 from twinzoo.zoo.steps.schedule import Schedule
 from twinzoo.zoo.steps.step import Step
 
@@ -101,6 +101,7 @@ def singan_dehaze(
     perceptual: paper: |difference| before the ReLU, weights 1, 1/2, 1/4, on standardized images; code: squares after
         the ReLU, each a third, on images as they are. features_width: of its VGG-16, 64 for published weights.
     width, blocks: of the generator, which has no anti-aliasing; width, layers: of the PatchGAN.
+    nce_width: of the patches in the sampler. lambda_...: what each term is multiplied by. lr, beta1: of Adam.
 
     Luo et al. 2025, equations 1 to 5. The published port trains a CycleGAN instead. Chosen where it and the text differ
     or the text is silent: LSGAN, which the text names, not the log loss of equation 5; beta1 0.9 as in the text, 0.5 in
@@ -111,16 +112,14 @@ def singan_dehaze(
     sizes = {"width": width, "blocks": blocks, "layers": nce_layers}
     generator = t.network("generator", spec("cut_generator", **sizes, antialias=False))
     patches = contrast(t, generator, nce_width, lambda_nce, temperature=temperature, perturbed=True)
-    discriminator = cut_discriminator(t, width, layers, antialias=False)
+    judge = image_judge(t, width, layers, antialias=False, real_label=real_label)
     high = t.network("high_frequency", spec("high_frequency"), train=False)
     seen = t.network("features", spec("perceptual", width=features_width, **_PERCEPTUAL[perceptual]), train=False)
-    judge = t.role("judge_loss", spec("lsgan_adversarial", role="discriminator", real_label=real_label))
-    deceive = t.role("deceive_loss", spec("lsgan_adversarial", role="generator"))
     discrepancy = t.role("mmd_loss", spec("mmd", channels=list(generator.spec.outputs.values())[-1].shape[1]))
     schedule = Schedule("linear", epochs, decay_epochs, epoch_steps)
     settings: dict[str, Any] = {"lr": lr, "betas": (beta1, 0.999), "schedule": schedule}
     generator_adam = t.optimizer("generator_adam", generator, patches.sampler, **settings)
-    discriminator_adam = t.optimizer("discriminator_adam", discriminator, **settings)
+    discriminator_adam = t.optimizer("discriminator_adam", judge.network, **settings)
 
     hazy = t.input("hazy", channels=3, multiple_of=4, example=64)
     clear = t.input("clear", channels=3, multiple_of=4, example=64)
@@ -130,14 +129,10 @@ def singan_dehaze(
     mmd_positions = t.input("mmd_positions", shape=("Q",), dtype="int", example=16)
     fake, *given = t.call("fake", generator, hazy)
 
-    (seen_fake,) = t.call("seen_fake", discriminator, t.stop_gradient("given_fake", fake))
-    (seen_real,) = t.call("seen_real", discriminator, clear)
-    (judged,) = t.call("judged", judge, seen_real, seen_fake)
-    t.update(discriminator_adam, judged)
+    losses = {"discriminator": judge.loss(t, fake, clear)}
+    t.update(discriminator_adam, losses["discriminator"])
 
-    losses = {"discriminator": judged}
-    (deceived,) = t.call("deceived", deceive, *t.call("seen_again", discriminator, fake))
-    losses["adversarial"] = t.affine("adversarial", deceived, scale=lambda_gan)
+    losses["adversarial"] = judge.adversarial(t, fake, lambda_gan)
     _, *made = t.call("fake_features", generator, fake)
     losses["nce"] = patches.loss(t, "nce", made, given, positions, noises)
     losses["perceptual"] = t.affine("perceptual", *t.call("far", seen, fake, hazy), scale=lambda_perceptual)

@@ -60,7 +60,8 @@ def unified(
         l1, adversarial, perceptual: of the colours; perceptual is `colorization_perceptual`
         content, gram, statistics: of the painting, of `stylization`, with the gray photograph as content
     width, blocks: of `unified_generator`; width, layers: of the PatchGAN. features_width: of the VGGs, 64 for published
-        weights.
+        weights. real_label: the discriminator's target. lambda_...: what each term is multiplied by. lr, beta1: of
+        Adam.
 
     The project's document has L = L_colour + L_style, each with a perceptual and a style part, takes turns with a
     discriminator, and gives no style image to its network. Chosen here: least squares for the discriminator; a style

@@ -82,6 +82,8 @@ class Step:
         attrs: of the op, in any form that its schema takes.
         weights: role -> the parameter that plays it; those of a cell are known without.
         own: what the op table has no attribute for.
+        given: role -> the tensor among the inputs that plays it, and is no parameter.
+        idle: whether it hands on its input, as a dropout in eval mode.
     """
 
     kind: str
@@ -89,6 +91,8 @@ class Step:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     own: Mapping[str, Hashable] = field(default_factory=dict)
+    given: Mapping[str, Tensor] = field(default_factory=dict)
+    idle: bool = False
 
 
 Effect = Step | list[Step]

@@ -42,7 +42,7 @@ def _bias(node: Node, only: Only) -> list[Node]:
         return []
     node.name, node.kind, node.operands = before.name, before.kind, before.operands
     node.attrs = {**before.attrs, "bias": True}
-    node.weights = {**before.weights, **node.weights}
+    node.weights, node.computed = {**before.weights, **node.weights}, before.computed
     return [before]
 
 

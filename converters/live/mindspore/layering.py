@@ -63,6 +63,10 @@ class Layers:
         """The name of a tensor, empty where it is none of the model's."""
         return self._keys.get(id(tensor), "")
 
+    def role(self, key: str) -> str:
+        """The role of a tensor in its cell, by its name."""
+        return next(role for role, own in self._home[key].keys.items() if own == key)
+
     def tensor(self, key: str) -> Tensor:
         """The tensor of a name."""
         return self._entries[key].tensor

@@ -47,7 +47,7 @@ def trace(
     Args:
         inputs: by name or by position; without them the smallest that the cell accepts is looked for.
         values: whether the first output of each operation is kept.
-        train: whether all of it is in training mode, else in eval mode.
+        train: training mode, but for the parts that a model in training mode has in eval mode; else eval mode.
         pull: asks for gradients, and says of what; a loss is pulled with 1 instead.
         loss: is applied to what the cell returned, and its operations are traced too.
         spool: where values and gradients wait, instead of in memory.
@@ -67,7 +67,7 @@ def trace(
             _, parameters = pulled(run, run.inputs, _trained(state), of_a_loss if loss else pull)
         else:
             run()
-        graph, seen, gradients = recording.graph(type(model).__name__, parameters)
+        graph, seen, gradients, idle = recording.graph(type(model).__name__, parameters)
         return Trace(
             graph,
             given,
@@ -79,6 +79,8 @@ def trace(
             kept.changed(),
             modes,
             precision(),
+            idle,
+            recording.computed(),
         )
 
 

@@ -21,6 +21,9 @@ class Node:
         gradient: of its first output, once it was pulled back.
         late: whether its gradient can be asked for only once the result is used, as behind a cell with a `bprop`.
         blinds: nodes whose gradients are not told in full if this one is used.
+        computed: role -> what made it, of the weights that were computed from the model's own tensors alone.
+        live: whether it depends on the model's inputs. What does not is an operation only if one that does uses it.
+        sources: the model's own tensors that it was made of, by their keys.
     """
 
     name: str
@@ -34,6 +37,9 @@ class Node:
     gradient: Kept | None = None
     late: bool = False
     blinds: tuple[Node, ...] = ()
+    computed: Mapping[str, Node] = field(default_factory=dict)
+    live: bool = False
+    sources: tuple[str, ...] = ()
 
 
 def uses(nodes: Iterable[Node]) -> dict[Node, int]:

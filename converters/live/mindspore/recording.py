@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import CodeType
 from typing import Any
 
@@ -10,6 +11,7 @@ from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
 from twinzoo.converters.graph import INPUT, OUTPUT, UNSEEN, Graph, Operation
+from twinzoo.converters.live import Computed, Idle
 from twinzoo.converters.live.claims import PARAMETER, Group
 from twinzoo.converters.live.mindspore.calls import IDENTITY, Call, Effect, Step, writes
 from twinzoo.converters.live.mindspore.folding import folded
@@ -19,6 +21,7 @@ from twinzoo.converters.live.mindspore.memory import Memory
 from twinzoo.converters.live.mindspore.nodes import Node
 from twinzoo.converters.live.mindspore.parameters import Array, array_of
 from twinzoo.converters.live.mindspore.rows import table
+from twinzoo.converters.live.mindspore.weights import computed_of, keys_of
 from twinzoo.converters.live.source import user_line
 from twinzoo.converters.live.spool import Keep, Kept, Spool, as_it_is
 from twinzoo.zoo.errors import SpecError
@@ -54,6 +57,7 @@ class Recording:
         self._made: dict[int, tuple[Node, int]] = {}
         self._memory = Memory()
         self._late: dict[int, Node] = {}
+        self._idle: list[tuple[Node, Step, str, str]] = []
 
     def add_input(self, name: str, index: int, tensor: Tensor) -> None:
         """An input of the model."""
@@ -83,6 +87,8 @@ class Recording:
         before = self._made.get(id(call.x)) if writes(call) else None
         effect = _effect(call)
         in_place = _in_place(call)
+        if isinstance(effect, Step) and effect.idle:
+            self._idle.append((self._source(effect.inputs[0])[0], effect, call.place, user_line()))
         if isinstance(effect, list):
             for step, result in zip(effect, call.results, strict=True):
                 self._add_step(call, step, (result,))
@@ -103,21 +109,32 @@ class Recording:
                 self._add(Node(call.place, WRITTEN, parts, blinds=blinds, source=now[0].source), (other,))
 
     def _add_step(self, call: Call, step: Step, results: tuple[Tensor, ...]) -> None:
-        operands = tuple(self._source(tensor) for tensor in step.inputs)
-        if step.kind == IDENTITY or (step.kind == STOP and not self._stops(step.inputs[0])):
+        computed = {role: made for role, tensor in step.given.items() if (made := self._own(tensor)) is not None}
+        weights_given = {id(step.given[role]) for role in computed}
+        operands = tuple(self._source(tensor) for tensor in step.inputs if id(tensor) not in weights_given)
+        if step.idle or step.kind == IDENTITY or (step.kind == STOP and not self._stops(step.inputs[0])):
             self._know(results[0], operands[0])
             return
         cell = call.owner if isinstance(call.owner, nn.Cell) else None
         weights = self._layers.of_cell(cell) if cell else {r: self._layers.key(t) for r, t in step.weights.items()}
         made = Node(call.place, step.kind, operands, step.attrs, weights, whole=cell is not None, source=user_line())
-        made.late = cell is not None and bool(cell.has_bprop)
+        made.late, made.computed = cell is not None and bool(cell.has_bprop), computed
         self._add(made, results)
+
+    def _own(self, tensor: Tensor) -> Node | None:
+        """What computed a tensor from the model's own tensors alone, as the first of its results."""
+        made, output = self._source(tensor)
+        return made if output == 0 and made.sources and not made.live and made.kind != PARAMETER else None
 
     def _stops(self, tensor: Tensor) -> bool:
         return self._gradients and tensor.dtype in mstype.float_type
 
     def _add(self, node: Node, results: tuple[Tensor, ...]) -> None:
         self._nodes.append(node)
+        before = [*(source for source, _ in node.operands), *node.computed.values()]
+        node.live = node.kind in (INPUT, OUTPUT) or any(source.live for source in before)
+        own = [key for source in before for key in source.sources]
+        node.sources = tuple(dict.fromkeys([*own, *node.weights.values()]))
         for index, tensor in enumerate(results):
             self._know(tensor, (node, index))
         if results and (self._values or node.kind == UNSEEN):
@@ -142,13 +159,14 @@ class Recording:
 
     def graph(
         self, title: str, gradients: Mapping[str, Array] | None = None
-    ) -> tuple[Graph, dict[int, Kept], dict[int, Kept]]:
-        """The graph, and the values and the gradients that were kept by position.
+    ) -> tuple[Graph, dict[int, Kept], dict[int, Kept], tuple[Idle, ...]]:
+        """The graph, the values and the gradients that were kept by position, and the dropouts that dropped nothing.
 
         Args:
             gradients: those of the model's own tensors by key.
         """
-        nodes, groups = self._claimed(folded(_without_unread(self._nodes)))
+        nodes, groups = self._claimed(_without_own(folded(_without_unread(self._nodes))))
+        self._nodes = nodes
         names, layers = self._layers.used()
         places = {node: place for place, node in enumerate(nodes)}
         operations = tuple(
@@ -170,7 +188,11 @@ class Recording:
             for place, node in enumerate(nodes)
             if node not in blind
         }
-        return Graph(title, layers, operations), values, {p: g for p, g in told.items() if g is not None}
+        idle = tuple(
+            Idle(name, made.kind, float(made.attrs["p"]), places.get(node, -1), source)
+            for node, made, name, source in self._idle
+        )
+        return Graph(title, layers, operations), values, {p: g for p, g in told.items() if g is not None}, idle
 
     def _claimed(self, nodes: list[Node]) -> tuple[list[Node], dict[Node, Group]]:
         """The nodes, each with the group of the tensors that it uses; those of other groups become operands."""
@@ -179,6 +201,8 @@ class Recording:
         placed: set[Node] = set()
         in_the_open = {node.name: node for node in nodes if node.kind == PARAMETER}
         for node in nodes:
+            keys, attrs = keys_of(node, self._layers)
+            node.weights, node.attrs = {**node.weights, **keys}, {**node.attrs, **attrs}
             if node.weights and node not in groups:
                 groups[node], shared = self._layers.claim(node.kind, node.weights)
                 for key in shared:
@@ -194,6 +218,10 @@ class Recording:
             if node.kind != PARAMETER or node not in placed:
                 done.append(node)
         return done, groups
+
+    def computed(self) -> dict[int, tuple[Computed, ...]]:
+        """The computed weights of each operation by its position, once the graph was asked for."""
+        return {place: found for place, node in enumerate(self._nodes) if (found := tuple(computed_of(node)))}
 
 
 def _effect(call: Call) -> Effect:
@@ -213,10 +241,10 @@ def _effect(call: Call) -> Effect:
 def _normal(call: Call, step: Step) -> Step:
     """A step with the attributes in normal form and what the table has no attribute for under MindSpore's name."""
     if step.kind not in OPS:
-        return Step(step.kind, step.inputs, {**step.attrs, **step.own}, step.weights)
+        return replace(step, attrs={**step.attrs, **step.own}, own={})
     attrs = normal_attrs(call.name, OPS[step.kind], step.attrs)
     own = {name if name in _SHARED else f"mindspore.{name}": value for name, value in step.own.items()}
-    return Step(step.kind, step.inputs, attrs | own, step.weights)
+    return replace(step, attrs=attrs | own, own={})
 
 
 def _plain(call: Call) -> Iterator[tuple[str, Hashable]]:
@@ -245,6 +273,17 @@ def _without_unread(nodes: list[Node]) -> list[Node]:
     read: set[Node] = set()
     for node in reversed(nodes):
         if node.kind != WRITTEN or node in read:
+            kept.append(node)
+            read.update(source for source, _ in node.operands)
+    return kept[::-1]
+
+
+def _without_own(nodes: list[Node]) -> list[Node]:
+    """The nodes without those that depend on no input and are used as weights alone, or not at all."""
+    kept: list[Node] = []
+    read: set[Node] = set()
+    for node in reversed(nodes):
+        if node.live or node in read:
             kept.append(node)
             read.update(source for source, _ in node.operands)
     return kept[::-1]

@@ -71,12 +71,14 @@ def undisturbed(
 ) -> Iterator[Kept]:
     """The model in eval mode or in training mode inside the block.
 
+    In training mode already, it keeps the parts that are in eval mode (a frozen norm) as they are.
+
     After it all is as it was: parameters and buffers, what the cells hold, MindSpore's mode and its random numbers.
     A `nn.Dropout` draws the same in each run. What `ops.dropout` and the like draw without a seed can neither be
     repeated nor put back.
 
     Args:
-        train: the mode, of all cells.
+        train: the mode.
         watched: whether every run in the block is watched, with `Kept.before` told of each call.
         as_it_stands: whether compiled cells run compiled, else as plain Python.
     """
@@ -89,7 +91,7 @@ def undisturbed(
             stack.callback(_restore, cell, *_held(cell))
             if not as_it_stands:
                 _unwrap(cell)
-        _set_mode(cells, train)
+        _set_mode(cells, train, as_set=train and model.training)
         kept = Kept(state, at_once=not watched)
         stack.callback(kept.restore)
         yield kept
@@ -108,12 +110,14 @@ def _without_graphs(stack: ExitStack) -> None:
         stack.callback(os.environ.__setitem__, _JIT, before)
 
 
-def _set_mode(cells: Sequence[nn.Cell], train: bool) -> None:
+def _set_mode(cells: Sequence[nn.Cell], train: bool, *, as_set: bool) -> None:
     """The mode of each cell; MindSpore compiles another graph where the phase of a cell is another."""
     for place, cell in enumerate(cells):
-        cell.training, cell.requires_grad = train, False
-        vars(cell)["_phase"] = "train" if train else "predict"
-        if train and isinstance(cell, nn.Dropout):
+        cell.requires_grad = False
+        if not as_set:
+            cell.training = train
+            vars(cell)["_phase"] = "train" if train else "predict"
+        if cell.training and isinstance(cell, nn.Dropout):
             kept = cell.keep_prob if cell.p is None else 1.0 - cell.p
             cell.dropout = ops.Dropout(kept, 1 + place, 1 + place)
 

@@ -21,12 +21,14 @@ class Step:
         kind: the word of the op table, or the framework's own.
         inputs: in the order of the op's inputs.
         weights: role -> the tensor that the function was given for it.
+        idle: whether it hands on its input, as a dropout in eval mode.
     """
 
     kind: str
     inputs: tuple[torch.Tensor, ...] = ()
     attrs: Mapping[str, Hashable] = field(default_factory=dict)
     weights: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    idle: bool = False
 
 
 Single = Step | torch.Tensor

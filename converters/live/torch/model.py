@@ -48,7 +48,7 @@ def trace(
     Args:
         inputs: by name or by position; without them the smallest that the module accepts is looked for.
         values: whether the first output of each operation is kept.
-        train: whether all of it is in training mode, else in eval mode.
+        train: training mode, but for the parts that a model in training mode has in eval mode; else eval mode.
         pull: asks for gradients, and says of what; a loss is pulled with 1 instead.
         loss: is applied to what the module returned, and its operations are traced too.
         spool: where values and gradients wait, instead of in memory.
@@ -78,7 +78,7 @@ def trace(
         parameters: dict[str, Array] = {}
         if pull:
             _, parameters = _pulled(model, outputs, leaves, trained, of_a_loss if loss else pull)
-        graph, seen, gradients = recording.graph(type(model).__name__, parameters)
+        graph, seen, gradients, idle = recording.graph(type(model).__name__, parameters)
         return Trace(
             graph,
             given,
@@ -90,6 +90,8 @@ def trace(
             kept.changed(),
             modes,
             precision(model),
+            idle,
+            recording.computed(),
         )
 
 

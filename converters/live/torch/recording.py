@@ -21,6 +21,7 @@ import torch
 from torch.autograd.function import BackwardCFunction
 
 from twinzoo.converters.graph import INPUT, OUTPUT, UNSEEN, Graph, Operation
+from twinzoo.converters.live import Computed, Idle
 from twinzoo.converters.live.claims import PARAMETER
 from twinzoo.converters.live.source import user_line
 from twinzoo.converters.live.spool import Keep, Kept, Spool, as_it_is
@@ -31,7 +32,7 @@ from twinzoo.converters.live.torch.layering import Layers
 from twinzoo.converters.live.torch.memory import Memory
 from twinzoo.converters.live.torch.nodes import Node, Source, made_before
 from twinzoo.converters.live.torch.rows import effect_of
-from twinzoo.converters.live.torch.weights import is_own, keys_of
+from twinzoo.converters.live.torch.weights import computed_of, is_own, keys_of
 
 STOP = "stop_gradient"
 
@@ -68,6 +69,7 @@ class Recording:
         self._made: dict[int, tuple[weakref.ref[torch.Tensor], Source]] = {}
         self._nodes: list[Node] = []
         self._placed: set[Node] = set()
+        self._idle: list[tuple[Node, Step, str, str]] = []
         self._state = {key: tensor for tensor, key in state.values()}
         self._own = {
             key: self._node(
@@ -140,6 +142,10 @@ class Recording:
     def _add(self, single: Single, results: Sequence[torch.Tensor], name: str) -> None:
         if isinstance(single, torch.Tensor):
             self.know(results[0], self._source(single))
+            return
+        if single.idle:
+            self._idle.append((self._source(single.inputs[0])[0], single, name, user_line()))
+            self.know(results[0], self._source(single.inputs[0]))
             return
         if single.kind == STOP and not (self._gradients and single.inputs[0].is_floating_point()):
             self.know(results[0], self._source(single.inputs[0]))
@@ -241,13 +247,13 @@ class Recording:
 
     def graph(
         self, title: str, gradients: Mapping[str, Array] | None = None
-    ) -> tuple[Graph, dict[int, Kept], dict[int, Kept]]:
-        """The graph, and the values and the gradients that were kept by position.
+    ) -> tuple[Graph, dict[int, Kept], dict[int, Kept], tuple[Idle, ...]]:
+        """The graph, the values and the gradients that were kept by position, and the dropouts that dropped nothing.
 
         Args:
             gradients: those of the model's own tensors by key.
         """
-        nodes = folded(self._nodes)
+        nodes = self._nodes = folded(self._nodes)
         blind = {node for made in nodes for node in made.blinds}
         own = gradients or {}
         names, layers = self._layers.used()
@@ -269,7 +275,16 @@ class Recording:
             for place, node in enumerate(nodes)
             if node not in blind
         }
-        return Graph(title, layers, operations), values, {p: g for p, g in told.items() if g is not None}
+        idle = tuple(
+            Idle(name, made.kind, float(str(made.attrs["p"])), places.get(node, -1), source)
+            for node, made, name, source in self._idle
+            if node.live
+        )
+        return Graph(title, layers, operations), values, {p: g for p, g in told.items() if g is not None}, idle
+
+    def computed(self) -> dict[int, tuple[Computed, ...]]:
+        """The computed weights of each operation by its position, once the graph was asked for."""
+        return {place: found for place, node in enumerate(self._nodes) if (found := tuple(computed_of(node)))}
 
 
 def _keeper(node: Node, put: Keep) -> Callable[[torch.Tensor], None]:

@@ -90,12 +90,14 @@ def unchanged(
 ) -> Iterator[Kept]:
     """The model in eval mode or in training mode inside the block; after it, everything as before.
 
+    In training mode already, it keeps the parts that are in eval mode (a frozen norm) as they are.
+
     What comes back: the values of all parameters and buffers, except where native code that is no PyTorch function
     writes to a parameter; what each module holds (modes, hooks, tensors and other attributes, by identity); random
     number generators; the mode of gradients.
 
     Args:
-        train: the mode, of all modules.
+        train: the mode.
         gradients: whether gradients are recorded.
         as_it_stands: whether compiled modules run compiled, else as plain Python.
     """
@@ -107,8 +109,9 @@ def unchanged(
         if not as_it_stands and "torch._dynamo" in sys.modules:  # else nothing is compiled; the import takes 1 s
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         try:
-            for module in modules:
-                module.training = train
+            if not (train and model.training):
+                for module in modules:
+                    module.training = train
             if as_it_stands:
                 yield kept
             else:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 
+from twinzoo.converters.live import Computed
+from twinzoo.converters.live.norms import is_norm
+from twinzoo.converters.live.spool import loaded
 from twinzoo.converters.live.torch.layering import Layers
 from twinzoo.converters.live.torch.nodes import Node, Source, made_before
-
-_NORM_PARTS = ("g", "v", "orig", "u")
-"""What the roles of tensors that a weight or spectral norm is computed from end in."""
 
 
 def is_own(source: Source) -> bool:
@@ -30,10 +30,17 @@ def keys_of(node: Node, layers: Layers) -> tuple[dict[str, str], dict[str, Hasha
         named = [layers.role(key) for key in made.sources]
         roles = [role] if len(named) == 1 else named
         keys |= {r if r not in keys else key: key for r, key in zip(roles, made.sources, strict=True)}
-        norm = {f"{role}_{part}" for part in _NORM_PARTS}.issuperset(named)
-        if not made.key and not norm:
+        if not made.key and not is_norm(role, named):
             attrs[f"{role}_from"] = _derivation(made)
     return keys, attrs
+
+
+def computed_of(node: Node) -> Iterator[Computed]:
+    """The weights of an operation that were computed, with their values and gradients as far as these were kept."""
+    for role, (made, output) in node.weights.items():
+        if made.value is not None and not made.key and output == 0:
+            gradient = None if made.gradient is None else loaded(made.gradient)
+            yield Computed(role, made.sources, loaded(made.value), gradient)
 
 
 def _derivation(node: Node) -> Hashable:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from twinzoo.parity.bounds.gradients.structure import scatter_bound
+from twinzoo.parity.bounds.precision import FLOAT32, SINGLE, Precision
 from twinzoo.parity.bounds.products import matmul_bound
 from twinzoo.parity.bounds.sliding import Sliding, sliding_bound
 from twinzoo.parity.bounds.sums import (
@@ -18,6 +19,7 @@ from twinzoo.parity.bounds.sums import (
     SEVERAL,
     TINY,
     Array,
+    U,
     Walk,
     blocks,
     random_order,
@@ -43,7 +45,7 @@ def _runs(n: int, height: int, width: int) -> Iterator[tuple[slice, slice]]:
             yield images, rows
 
 
-def correlate_bound(a: Attrs, gradient: Array, x: Array) -> Array:
+def correlate_bound(a: Attrs, gradient: Array, x: Array, r: Precision = FLOAT32) -> Array:
     """The bound of `correlate` with these attributes: gradient (N, O, H', W'), x (N, C, H, W) -> (O, C/groups, kh, kw).
 
     Every channel is scaled to at most 1, since gradients of channels can be any number of magnitudes apart.
@@ -68,8 +70,14 @@ def correlate_bound(a: Attrs, gradient: Array, x: Array) -> Array:
     alike = _by_pair(np.minimum, _alike(small), _alike(seen), groups)
     scale = _by_pair(np.multiply, g_scale, x_scale, groups)
     flushed = TINY * (1 + count) * (1 + g_scale.max() + x_scale.max())
-    bound: Array = scale * spread(alike * squares, 2 * count / alike) + flushed
-    return bound
+    bound: Array = spread(alike * squares, 2 * count / alike)
+    if r.tensor_cores:
+        bound = bound + U / 4 * np.sqrt(count * squares)
+    if r.factors:  # equal factors err alike
+        repeats = _by_pair(np.add, _alike(small), _alike(seen), groups)
+        bound = bound + spread(repeats * own, 2 * count, r.factors) + 2 * r.factors * np.abs(walk.total)
+    scaled_back: Array = scale * bound + flushed
+    return scaled_back
 
 
 def _by_pair(combine: Callable[..., Array], by_output: Array, by_input: Array, groups: int) -> Array:
@@ -96,30 +104,38 @@ def _trained(p: Params, weight: Array, g: Array, axes: tuple[int, ...]) -> dict[
     return {"weight": weight, "bias": sum_bound(g, axes)} if "bias" in p else {"weight": weight}
 
 
-def by_sliding(transposed: bool, a: Attrs, weight: Array, g: Array, pulled: Array | None) -> Array:
+def by_sliding(
+    transposed: bool, a: Attrs, weight: Array, g: Array, pulled: Array | None, r: Precision = FLOAT32
+) -> Array:
     """The bound of a gradient by the input, which a convolution, or the adjoint of one, makes of g (N, O, H', W')."""
     assert pulled is not None
     kernel, size = (weight.shape[2], weight.shape[3]), (pulled.shape[2], pulled.shape[3])
     how = Sliding(transposed, kernel, size, a["stride"], a["padding"], a["dilation"])
-    return sliding_bound(how, g, weight, a["groups"], None, pulled)
+    return sliding_bound(how, g, weight, a["groups"], None, pulled, r)
 
 
-def _conv2d(a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array) -> Pulled:
-    by_input = by_sliding(*adjoint(a, p["weight"]), g, pulled.inputs[0])
-    return Pulled((by_input,), _trained(p, correlate_bound(a, g, x), g, (0, 2, 3)))
+def _conv2d(
+    a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array, r: Precision
+) -> Pulled:
+    by_input = by_sliding(*adjoint(a, p["weight"]), g, pulled.inputs[0], r)
+    return Pulled((by_input,), _trained(p, correlate_bound(a, g, x, r), g, (0, 2, 3)))
 
 
-def _conv_transpose2d(a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array) -> Pulled:
-    by_input = by_sliding(False, a, p["weight"], g, pulled.inputs[0])
-    return Pulled((by_input,), _trained(p, correlate_bound(a, x, g), g, (0, 2, 3)))
+def _conv_transpose2d(
+    a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array, r: Precision
+) -> Pulled:
+    by_input = by_sliding(False, a, p["weight"], g, pulled.inputs[0], r)
+    return Pulled((by_input,), _trained(p, correlate_bound(a, x, g, r), g, (0, 2, 3)))
 
 
-def _conv1d(a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array) -> Pulled:
+def _conv1d(
+    a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array, r: Precision
+) -> Pulled:
     flat = {**p, "weight": p["weight"][:, :, None]}
     (by_input,) = pulled.inputs
     assert by_input is not None
     wide = Pulled((by_input[:, :, None],), pulled.params)
-    bounds = _conv2d(in_a_row(a), flat, g[:, :, None], y, off, wide, x[:, :, None])
+    bounds = _conv2d(in_a_row(a), flat, g[:, :, None], y, off, wide, x[:, :, None], r)
     assert bounds.inputs[0] is not None
     return Pulled((bounds.inputs[0][:, :, 0],), bounds.params | {"weight": bounds.params["weight"][:, :, 0]})
 
@@ -127,28 +143,29 @@ def _conv1d(a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled:
 _POINT: Attrs = {"kernel": (1, 1), "stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
 
 
-def _linear(a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array) -> Pulled:
+def _linear(
+    a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array, r: Precision
+) -> Pulled:
     """By the weight: a convolution of one place, over the rows as pixels."""
     (by_input,) = pulled.inputs
     assert by_input is not None
     pixels, seen = (rows.reshape(-1, rows.shape[-1]).T[None, :, :, None] for rows in (g, x))
-    weight = correlate_bound(_POINT, pixels, seen)[:, :, 0, 0]
+    weight = correlate_bound(_POINT, pixels, seen, r)[:, :, 0, 0]
     bias_axes = tuple(range(g.ndim - 1))
-    return Pulled((matmul_bound(g, p["weight"], by_input),), _trained(p, weight, g, bias_axes))
+    return Pulled((matmul_bound(g, p["weight"], by_input, r=r),), _trained(p, weight, g, bias_axes))
 
 
 def _matmul(
-    a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, left: Array, right: Array
+    a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, left: Array, right: Array, r: Precision
 ) -> Pulled:
     by_left, by_right = pulled.inputs
     assert by_left is not None and by_right is not None
     turned = by_right.swapaxes(-1, -2)
-    return Pulled(
-        (_by_left(g, right, by_left), _by_left(g.swapaxes(-1, -2), left.swapaxes(-1, -2), turned).swapaxes(-1, -2)), {}
-    )
+    other = _by_left(g.swapaxes(-1, -2), left.swapaxes(-1, -2), turned, r).swapaxes(-1, -2)
+    return Pulled((_by_left(g, right, by_left, r), other), {})
 
 
-def _by_left(g: Array, right: Array, pulled: Array) -> Array:
+def _by_left(g: Array, right: Array, pulled: Array, r: Precision) -> Array:
     """The bound of g @ right^T, summed over the axes along which the left factor was repeated: one long sum."""
     batch = g.shape[:-2]
     right = np.broadcast_to(right, (*batch, *right.shape[-2:]))
@@ -158,11 +175,19 @@ def _by_left(g: Array, right: Array, pulled: Array) -> Array:
     sizes = [batch[axis] for axis in kept]
     long_g = g.transpose(*kept, rows, *repeated, inner).reshape(*sizes, g.shape[-2], -1)
     long_right = right.transpose(*kept, *repeated, inner, rows).reshape(*sizes, -1, columns)
-    return matmul_bound(long_g, long_right, pulled.reshape(*sizes, *pulled.shape[-2:])).reshape(pulled.shape)
+    bound = matmul_bound(long_g, long_right, pulled.reshape(*sizes, *pulled.shape[-2:]), r=r).reshape(pulled.shape)
+    if not repeated or r.stored is SINGLE:
+        return bound
+    products = np.abs(g @ right.swapaxes(-1, -2)).sum(repeated, keepdims=True)  # each is stored before they are summed
+    times = np.prod([batch[axis] for axis in repeated])
+    with_stored: Array = bound + (r.stored.unit * products + times * r.stored.least).reshape(pulled.shape)
+    return with_stored
 
 
-def _embedding(a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, indices: Array) -> Pulled:
-    columns = scatter_bound(g.reshape(-1, g.shape[-1]).T, indices.reshape(-1), p["weight"].shape[0])
+def _embedding(
+    a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, indices: Array, r: Precision
+) -> Pulled:
+    columns = scatter_bound(g.reshape(-1, g.shape[-1]).T, indices.reshape(-1), p["weight"].shape[0], r)
     return Pulled((None,), {"weight": columns.T})
 
 

@@ -6,17 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 
+from twinzoo.parity.bounds.precision import FLOAT32, Precision
 from twinzoo.parity.bounds.sums import Array, cumsum_bound, sum_bound
 from twinzoo.ports.reference.backward.rule import Pulled
 from twinzoo.ports.reference.rule import Attrs, Params
 
 
-def moved(a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, *inputs: Array) -> Pulled:
+def moved(
+    a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, *inputs: Array, r: Precision
+) -> Pulled:
     """Elements that go back to places of their own are not rounded."""
     return Pulled(tuple(None if x is None else np.zeros(x.shape) for x in pulled.inputs), {})
 
 
-def scatter_bound(terms: Array, places: Array, count: int) -> Array:
+def scatter_bound(terms: Array, places: Array, count: int, r: Precision = FLOAT32) -> Array:
     """The bound of what is added up at each place: terms (..., M), places (M,) in [0, count) -> (..., count).
 
     Places with about as many terms, up to a power of two, are taken together; those with one are exact.
@@ -30,22 +33,26 @@ def scatter_bound(terms: Array, places: Array, count: int) -> Array:
         at = starts[some, None] + np.arange(size)
         there = np.arange(size) < meeting[some, None]
         taken = np.where(there, terms[..., order[np.minimum(at, order.size - 1)]], 0.0)
-        bound[..., used[some]] = sum_bound(taken, (-1,))
+        bound[..., used[some]] = sum_bound(taken, (-1,), unit=r.summed.unit)
     return bound
 
 
 def _gather(
-    a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array, indices: Array
+    a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array, indices: Array, r: Precision
 ) -> Pulled:
-    last = scatter_bound(np.moveaxis(g, a["axis"], -1), indices, x.shape[a["axis"]])
+    last = scatter_bound(np.moveaxis(g, a["axis"], -1), indices, x.shape[a["axis"]], r)
     return Pulled((np.moveaxis(last, -1, a["axis"]), None), {})
 
 
-def _cumsum(a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array) -> Pulled:
-    return Pulled((np.flip(cumsum_bound(np.flip(g, a["axis"]), a["axis"]), a["axis"]),), {})
+def _cumsum(
+    a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array, r: Precision
+) -> Pulled:
+    return Pulled((np.flip(cumsum_bound(np.flip(g, a["axis"]), a["axis"], r.u), a["axis"]),), {})
 
 
-def _topk(a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array) -> Pulled:
+def _topk(
+    a: Attrs, p: Params, g: Array, y: Array, off: Array | float, pulled: Pulled, x: Array, r: Precision
+) -> Pulled:
     """Of equal numbers any may be the one that was taken, and in any order."""
     axis = a["axis"]
     by_input = pulled.inputs[0]

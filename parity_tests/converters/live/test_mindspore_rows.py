@@ -355,6 +355,13 @@ WITH_WEIGHTS: dict[str, tuple[list[str], Callable[[], Any]]] = {
         ["conv2d"],
         lambda: Calls(lambda x, w: ops.Conv2D(3, 3, pad_mode="pad", pad=1)(x, w), weight(3, 4, 3, 3)),
     ),
+    "Conv2DTranspose primitive": (
+        ["conv_transpose2d"],
+        lambda: Calls(
+            lambda x, w: ops.Conv2DTranspose(4, 3, pad_mode="pad", pad=(1, 0, 1, 0), stride=2)(x, w, doubled(x, 3)),
+            weight(4, 3, 3, 3),
+        ),
+    ),
     "dense": (
         ["linear"],
         lambda: Calls(lambda x, w, b: ops.dense(x, w, b), weight(5, 6), weight(5, name="bias")),
@@ -376,6 +383,11 @@ WITH_WEIGHTS: dict[str, tuple[list[str], Callable[[], Any]]] = {
     ),
     "prelu": (["prelu"], lambda: Calls(lambda x, w: ops.prelu(x, w), weight(4))),
 }
+
+
+def doubled(x: Any, channels: int) -> tuple[int, ...]:
+    """The shape of x enlarged twice."""
+    return x.shape[0], channels, 2 * x.shape[2], 2 * x.shape[3]
 
 
 def shuffled_weight(size: int, name: str) -> Any:

@@ -126,6 +126,26 @@ def test_dropout_has_one_mask_for_value_and_gradient(name: str) -> None:
         np.testing.assert_array_equal(whole(Draws(drop), (image,), train=True).outputs["0"], done.outputs["0"])
 
 
+SHARES = {
+    "cell": nn.Dropout(p=0.3),
+    "kept share": nn.Dropout(keep_prob=0.7),
+    "primitive": lambda x: ops.Dropout(0.7, 3, 3)(x)[0],
+    "channels": nn.Dropout2d(p=0.3),
+    "channels by primitive": lambda x: ops.Dropout2D(0.7)(x)[0],
+    "volumes": nn.Dropout3d(p=0.3),
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_the_share_that_is_dropped_is_told_however_it_was_given(name: str) -> None:
+    drop = SHARES[name]
+    image = np.tile(IMAGE, (2, 2, 1, 1))[:, :, None] if name == "volumes" else IMAGE
+    done = trace(Draws(drop), (image,), train=True)
+    assert [op.attrs["p"] for op in done.graph.operations if op.kind.startswith("dropout")] == [0.3]
+    if isinstance(drop, nn.Cell):
+        assert [one.p for one in trace(Draws(drop), (image,)).idle] == [0.3]
+
+
 def test_what_searches_inputs_leaves_no_trace_in_the_state() -> None:
     model = network()
     done = trace(model, train=True)

@@ -206,3 +206,14 @@ def test_findings_come_tensors_first_then_in_order_of_execution() -> None:
         ("norm", "momentum"),
         ("leaky_relu", "slope"),
     ]
+
+
+def test_findings_and_rows_have_the_lines_of_both_sides() -> None:
+    a, b = network("leaky_relu"), network("leaky_relu")
+    b.values[2] = b.values[2] * np.float32(2)
+    b.outputs["0"] = b.values[2]
+    for side, file in ((a, "mine.py"), (b, "other.py")):
+        side.operations[1:3] = [replace(op, source=f"{file}:{i}") for i, op in enumerate(side.operations[1:3])]
+    found = report(a, b)
+    assert [finding.source for finding in found.findings] == [("mine.py:1", "other.py:1")]
+    assert [row.source for row in found.layers] == [("mine.py:0", "other.py:0"), ("mine.py:1", "other.py:1"), ("", "")]

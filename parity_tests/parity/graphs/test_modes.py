@@ -108,3 +108,33 @@ def test_flags_are_looked_up_under_the_names_of_each_side() -> None:
     )
     ((position, finding),) = flag_findings(pair(*runs))
     assert (position, finding.layer) == (2, "l2 ~ other2")
+
+
+def test_parts_that_a_model_keeps_in_eval_mode_are_told() -> None:
+    frozen = {"": True, "norm": False, "norm.inner": False, "normal": True}
+    (note,) = mode_notes(handed(frozen, ON, "relu", train=True))
+    assert note == "side a ran with norm in eval mode, as it was handed over"
+    many = {"": True, **{f"m{i}": False for i in range(6)}}
+    (note,) = mode_notes(handed(ON, many, "relu", train=True))
+    assert note.startswith("side b ran with m0, m1, m2, m3 and 2 more in eval mode")
+    assert mode_notes(handed(frozen, many, "relu", train=False)) == []
+    assert mode_notes(handed({**frozen, "": False}, many, "relu", train=True)) == [note]
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_part_that_one_side_alone_freezes_is_found(train: bool) -> None:
+    ours, theirs = {"": True, **FLAGS, "l1": False}, {"": True, **FLAGS}
+    ((position, found),) = flag_findings(handed(ours, theirs, *NORMS, train=train))
+    assert (position, found.cause) == (1, "norm-mode")
+    assert flag_findings(handed(ours, ours, *NORMS, train=train)) == []
+
+
+def test_a_model_in_eval_mode_does_not_say_what_it_freezes() -> None:
+    """In training mode all of it trains; in eval mode nobody can know."""
+    ours, theirs = {"": True, **FLAGS, "l1": False}, dict.fromkeys(("", *FLAGS), False)
+    for flags in ((ours, theirs), (theirs, ours)):
+        assert flag_findings(handed(*flags, *NORMS)) == []
+        ((position, found),) = flag_findings(handed(*flags, *NORMS, train=True))
+        assert (position, found.cause) == (1, "norm-mode")
+    left_on = {**theirs, "l3": True}
+    assert [p for p, _ in flag_findings(handed(theirs, left_on, *NORMS))] == [3]

@@ -34,7 +34,7 @@ def back(port: str, kind: str, *inputs: Array, given: Array | None = None, pull:
 
 def ratio(made: Passed, gradient: Array) -> float:
     ((_, part),) = made.parts()
-    return judge(gradient, *part).ratio
+    return judge(gradient, part.gradient, part.allowed).ratio
 
 
 @pytest.mark.parametrize(("port", "off"), [("torch", 0.0), ("mindspore", 1.8e-6), ("live mindspore", 1.1e-4)])
@@ -102,7 +102,7 @@ def test_parts_are_named_by_operands_and_parameters() -> None:
     made = passed("torch", node, state, {**values, "node": given}, np.ones_like(given), set())
     found = dict(made.parts())
     assert list(found) == ["x0", "node.weight", "node.bias"]
-    assert all(gradient.shape == allowed.shape for gradient, allowed in found.values())
+    assert all(gradient.shape == allowed.shape for gradient, allowed, _ in found.values())
     np.testing.assert_allclose(found["node.bias"][0], 2 * 64)
     twice, values = drawn("sub", IMAGE, IMAGE)
     made = passed("torch", twice, {}, {**values, "node": IMAGE * 0}, PULL, set())
@@ -117,6 +117,6 @@ def test_a_norm_in_training_mode_passes_back_through_the_batch() -> None:
     sums = {}
     for training in (set[str](), {"node"}):
         given = evaluate(node, tensors, (IMAGE,), train=bool(training))[0].astype(np.float32)
-        ((_, (gradient, _)),) = passed("torch", node, state, {**values, "node": given}, PULL, training).parts()
+        ((_, (gradient, *_)),) = passed("torch", node, state, {**values, "node": given}, PULL, training).parts()
         sums[bool(training)] = float(np.abs(gradient.sum((0, 2, 3))).max())
     assert sums[True] < 1e-9 < sums[False]

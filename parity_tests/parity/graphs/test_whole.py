@@ -198,7 +198,7 @@ def test_drift_is_of_every_bound_on_the_way(exact: bool) -> None:
     positive = np.full(IMAGE.shape, 1.3, np.float32)
     values = {"x": positive, "z": positive, "y": positive**2}
     pull = np.ones_like(positive)
-    ((_, (gradient, allowed)),) = passed("fake", spec.nodes["y"], {}, values, pull, set()).parts()
+    ((_, (gradient, allowed, _)),) = passed("fake", spec.nodes["y"], {}, values, pull, set()).parts()
     side = Backward("fake", {}, values, {"y": pull, "z": gradient, "x": gradient}, {"y": (pull,)})
     drift = gradient_drift(spec, side, values, set(), {})["x"]
     assert 0.8 * allowed.max() < drift <= allowed.max()

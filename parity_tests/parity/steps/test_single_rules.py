@@ -15,7 +15,7 @@ from twinzoo.parity.steps.causes.cause import sizes
 from twinzoo.parity.steps.causes.losses import loss_causes
 from twinzoo.parity.steps.compare import compare_steps
 from twinzoo.parity.steps.deviation import LOSS, PARAMETER, Apart, Quantity, losses_apart
-from twinzoo.parity.steps.envelope import restarts
+from twinzoo.parity.steps.envelope import Draw, restarts
 from twinzoo.parity.steps.judge import BETAS, FACTOR, Judge
 from twinzoo.parity.steps.pairs import Pairs, different_starts
 from twinzoo.parity.steps.record import worst
@@ -74,7 +74,7 @@ def test_a_draw_is_given_the_error_of_float32_betas() -> None:
     """After a step second moments by 2^-14, and steps by half of that; first moments follow by roundings alone."""
     side = Side("a", partial(Loading, numbers=True))
     start, key = side.raw(), "last.weight"
-    _, run = restarts(side, start, batches(2), 2, seed=0)
+    _, run = restarts(side, start, batches(2), [Draw([0, i]) for i in (1, 2)])
     m, v = (run.spread[Quantity(slot, key)] / np.abs(run.state.slots[slot][key]).mean() for slot in "mv")
     moved = np.abs(run.state.tensors[key] - start[key]).mean()
     assert 2.0**-16 < v < 2.0**-13.9

@@ -96,7 +96,7 @@ def test_a_stepper_trains_on_cuda(frameworks: None) -> None:
 
 @pytest.mark.parametrize("text", [SMALL, "cyclegan,width=2,blocks=0,layers=1,pool=2"])
 def test_twins_of_a_step_agree(text: str, frameworks: None) -> None:
-    report = check_step(text, ("torch", "mindspore"), 2, 3)
+    report = check_step(step_from_text(text), ("torch", "mindspore"), 2, 3)
     assert report.ok, str(report)
     name = text.partition(",")[0]
     assert (report.a, report.b) == (f"{name} on torch", f"{name} on mindspore")
@@ -111,5 +111,5 @@ def test_a_planted_fault_in_one_port_is_named(frameworks: None, monkeypatch: pyt
         return advance(self, fed, [replace(move, lr=1.1 * move.lr) for move in moves])
 
     monkeypatch.setattr(MindSporeStepper, "_advance", faster)
-    report = check_step(SMALL, ("torch", "mindspore"), 2, 0)
+    report = check_step(step_from_text(SMALL), ("torch", "mindspore"), 2, 0)
     assert {finding.cause for finding in report.findings} == {"lr"}, str(report)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from twinzoo.ports.reference.backward.pointwise import summed_to
 from twinzoo.ports.reference.backward.rule import Pulled, Rule
 from twinzoo.ports.reference.backward.structure import scattered
 from twinzoo.ports.reference.convolution import convolve, convolve_transposed, correlate
 from twinzoo.ports.reference.rule import Array, Attrs, Params
+from twinzoo.zoo.spectral import PLAIN, normalised, sigma_of, weight_of
 
 
 def convolve_back(a: Attrs, weight: Array, g: Array, x: Array) -> Array:
@@ -94,3 +97,25 @@ RULES: dict[str, Rule] = {
     "matmul": _matmul,
     "embedding": _embedding,
 }
+
+
+def _spectral(op: str) -> Rule:
+    """By W, of which sigma = u W v is made too: (G - (G . W / sigma) u v) / sigma, where G is by the normalised weight.
+
+    Miyato et al. 2018, section 2.4.
+    """
+    plain = RULES[PLAIN[op]]
+
+    def rule(a: Attrs, p: Params, g: Array, y: Array, x: Array) -> Pulled:
+        held = normalised(op, p)
+        pulled = plain(a, held, g, y, x)
+        by_weight = pulled.params["weight"]
+        outer = weight_of(op, np.outer(p["weight_u"], p["weight_v"]), by_weight.shape)
+        by_orig = (by_weight - (by_weight * held["weight"]).sum() * outer) / sigma_of(op, p)
+        rest = {role: gradient for role, gradient in pulled.params.items() if role != "weight"}
+        return Pulled(pulled.inputs, {"weight_orig": by_orig, **rest})
+
+    return rule
+
+
+RULES |= {op: _spectral(op) for op in PLAIN}

@@ -1,4 +1,4 @@
-"""Rows of cells that own tensors. What such a cell does inside is not looked at."""
+"""Rows of cells: those that own tensors, and dropout. What such a cell does inside is not looked at."""
 
 from __future__ import annotations
 
@@ -169,6 +169,28 @@ def _mint_layer_norm(call: Call) -> Step:
 def _prelu(call: Call) -> Step:
     slopes = call.owner.w if isinstance(call.owner, nn.PReLU) else call.owner.weight
     return Step("prelu", (call.x,), {"parameters": slopes.size})
+
+
+def _dropping(kind: str) -> Row:
+    """In eval mode it calls nothing that a watch would see."""
+
+    def row(call: Call) -> Step:
+        p = _dropped(call.owner)
+        return Step(kind, (call.x,), {"p": p}, idle=not (p and call.owner.training))
+
+    return row
+
+
+def _dropped(made: nn.Cell) -> float:
+    """The share that a cell drops, by whichever name it has it, or the share that it keeps."""
+    p = next((value for name in ("p", "prob") if (value := getattr(made, name, None)) is not None), None)
+    return round(1.0 - made.keep_prob, 12) if p is None else float(p)
+
+
+cell("dropout", nn.Dropout, mint.nn.Dropout)(_dropping("dropout"))
+cell("dropout1d", nn.Dropout1d)(_dropping("dropout1d"))
+cell("dropout2d", nn.Dropout2d, mint.nn.Dropout2d)(_dropping("dropout2d"))
+cell("dropout3d", nn.Dropout3d)(_dropping("dropout3d"))
 
 
 def _recurrent(kind: str) -> Row:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mindspore import Parameter, Tensor
 
-from twinzoo.converters.live.mindspore.calls import IDENTITY, Call, Step
+from twinzoo.converters.live.mindspore.calls import Call, Step
 from twinzoo.converters.live.mindspore.rows.spatial import window_padding
 from twinzoo.converters.live.mindspore.rows.table import Row, SingleRow, function, holds, pair, weighted
 
@@ -28,6 +28,28 @@ def _conv2d(call: Call) -> Step | None:
         "groups": call.get("groups", "group", at=6, default=1),
     }
     return convolution("conv2d", call, attrs, mode, padding, weight=weight, bias=bias)
+
+
+@function("Conv2DTranspose", "Conv2DBackpropInput")
+def _conv2d_transpose(call: Call) -> Step | None:
+    """The primitive, which is told the size of its output; what that adds behind is `output_padding`."""
+    weight, size = call.get("filter", "weight", at=1), call.get("input_size", at=2)
+    mode, sides = call.get("pad_mode", default="valid"), call.get("pad", default=0)
+    kernel, stride = tuple(weight.shape[2:]), pair(call.get("stride", default=1))
+    if mode not in ("pad", "valid") or not isinstance(size, tuple):
+        return None
+    dilation, groups = pair(call.get("dilation", default=1)), call.get("group", default=1)
+    padding = tuple(sides[::2]) if mode == "pad" and isinstance(sides, tuple) else pair(sides if mode == "pad" else 0)
+    whole = [
+        (n - 1) * s + d * (k - 1) + 1 - 2 * p
+        for n, s, d, k, p in zip(call.x.shape[2:], stride, dilation, kernel, padding, strict=True)
+    ]
+    more = tuple(wanted - made for wanted, made in zip(size[2:], whole, strict=True))
+    if min(more) < 0:
+        return None
+    attrs = {"channels": weight.shape[1] * groups, "kernel": kernel, "stride": stride, "padding": padding}
+    attrs |= {"output_padding": more, "dilation": dilation, "groups": groups, "bias": False}
+    return weighted("conv_transpose2d", (call.x,), attrs, weight=weight)
 
 
 @function("conv1d")
@@ -166,18 +188,13 @@ def _matmul(call: Call) -> Step | None:
     return None if any(flipped) else Step("matmul", call.tensors)
 
 
-@function("dropout")
-def _dropout(call: Call) -> Step:
-    """The primitive has the share that it keeps, and is called in training alone."""
-    if call.owner is not None:
-        return Step("dropout", (call.x,), {"p": round(1.0 - call.get("keep_prob"), 12)})
-    return _thinned("dropout", call)
-
-
 def _thinned(kind: str, call: Call) -> Step:
+    """A primitive has the share that it keeps, and is called in training alone."""
+    if call.owner is not None:
+        return Step(kind, (call.x,), {"p": round(1.0 - call.owner.keep_prob, 12)})
     p, training = call.get("p", at=1, default=0.5), call.get("training", at=2, default=True)
-    return Step(kind, (call.x,), {"p": p}) if p and training else Step(IDENTITY, (call.x,))
+    return Step(kind, (call.x,), {"p": p}, idle=not (p and training))
 
 
-for _name in ("dropout1d", "dropout2d", "dropout3d"):
+for _name in ("dropout", "dropout1d", "dropout2d", "dropout3d"):
     function(_name)(partial(_thinned, _name))

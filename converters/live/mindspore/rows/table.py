@@ -111,5 +111,5 @@ def weighted(
     """A step that uses tensors by role: parameters are its weights, others are inputs that follow the first ones."""
     given = {role: tensor for role, tensor in roles.items() if isinstance(tensor, Tensor)}
     weights = {role: tensor for role, tensor in given.items() if isinstance(tensor, Parameter)}
-    others = tuple(tensor for role, tensor in given.items() if role not in weights)
-    return Step(kind, (*inputs, *others), attrs, weights, own or {})
+    others = {role: tensor for role, tensor in given.items() if role not in weights}
+    return Step(kind, (*inputs, *others.values()), attrs, weights, own or {}, others)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -34,11 +35,10 @@ _DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d")
 
 
 @row("dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout", "input p training")
-def _dropout(call: Call) -> Effect:
+def _dropout(call: Call) -> Step:
     p = call.get("p", 0.5)
-    if not call.get("training", True) or not p:
-        return call.x
-    return step(call.name if call.name in _DROPOUTS else f"torch.{call.name}", call.x, p=p)
+    made = step(call.name if call.name in _DROPOUTS else f"torch.{call.name}", call.x, p=p)
+    return replace(made, idle=not call.get("training", True) or not p)
 
 
 @row("cat concat concatenate", "tensors dim")
