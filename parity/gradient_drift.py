@@ -42,7 +42,9 @@ def gradient_drift(
             continue
         gradient = _moved(random, *total)
         typed = {
-            value.ref: _typed(values[value.ref], side.values[value.ref]) for value in (*node.inputs, *node.outputs)
+            value.ref: _typed(values[value.ref], side.values[value.ref])
+            for value in (*node.inputs, *node.outputs)
+            if value.ref in side.values  # a stranger's further outputs are not recorded
         }
         for name, part in side.back(node, typed, gradient, training).parts():
             dues.setdefault(owners.get(name, name), Due()).add(node.name, part)

@@ -58,6 +58,14 @@ def test_two_frameworks_have_gradients_and_buffers_too(few: set[str]) -> None:
     assert set(outcomes["l1"].ratios) == {"forward", "gradient"}
 
 
+def test_compiled_models_are_compared_too_also_where_an_operation_has_several_outputs(few: set[str]) -> None:
+    pytest.importorskip("mindspore")
+    few.clear()
+    few.add("soft_ab_encoding")
+    (outcome,) = check_all(Sides("torch", "mindspore", graph=True), 0, 1, lambda line: None)
+    assert outcome.ok and "forward" in outcome.ratios
+
+
 def test_a_wrong_port_is_named(few: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """One weight of PyTorch's twins is a thousandth too large."""
     load = TorchPort.load

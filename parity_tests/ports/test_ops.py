@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from twinzoo.parity.op_cases import CASES, OpCase, case_inputs, case_spec, case_state
 from twinzoo.ports.mindspore.port import MindSporePort
-from twinzoo.ports.mindspore.table import ROWS as MINDSPORE_ROWS
+from twinzoo.ports.mindspore.table import LANGUAGE as MINDSPORE
 from twinzoo.ports.port import Port
 from twinzoo.ports.torch.port import TorchPort
 from twinzoo.ports.torch.table import ROWS as TORCH_ROWS
@@ -59,7 +59,7 @@ def cotangents(outputs: dict[str, Array]) -> dict[str, Array]:
 
 def test_every_op_has_a_row_and_a_case() -> None:
     assert set(TORCH_ROWS) == set(OPS)
-    assert set(MINDSPORE_ROWS) == set(OPS)
+    assert set(MINDSPORE.rows) == set(OPS)
     assert {case.op for case in CASES} == set(OPS)
     assert len({case.id for case in CASES}) == len(CASES)
 
