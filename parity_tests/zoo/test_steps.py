@@ -204,5 +204,5 @@ def test_unknown_steps_and_options() -> None:
         training_step("pix2pics")
     with pytest.raises(SpecError, match="unknown option colour"):
         training_step("pix2pix", colour=1)
-    with pytest.raises(SpecError, match="^no model or loss is called 'pix2pix'"):
+    with pytest.raises(SpecError, match="^'pix2pix' is a training step, not a model or loss"):
         spec("pix2pix")

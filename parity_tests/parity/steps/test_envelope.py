@@ -102,10 +102,13 @@ def test_labels_that_cancel_in_a_bias_accuse_nobody(monkeypatch: pytest.MonkeyPa
     for framework in ("torch", "mindspore"):
         pytest.importorskip(framework)
     step = step_from_text("colorization,width=4,depth=5,vgg_width=2")
-    assert check_step(step, ("torch", "mindspore"), 1, 0).ok
+    seeds = (1, 3)
+    assert all(check_step(step, ("torch", "mindspore"), 1, seed).ok for seed in seeds)
     monkeypatch.delattr(MovableStepper, "step_moved")
-    report = check_step(step, ("torch", "mindspore"), 1, 0)
-    assert report.first_divergence is not None and report.first_divergence.name == "discriminator.logits.bias"
+    found = [
+        check_step(step, ("torch", "mindspore"), 1, seed).first_divergence for seed in seeds
+    ]  # by chance not in all
+    assert {where.name for where in found if where is not None} == {"discriminator.logits.bias"}
 
 
 def test_a_step_in_which_nothing_has_a_gradient_compares_nothing() -> None:
