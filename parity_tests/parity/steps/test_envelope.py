@@ -97,6 +97,7 @@ def test_a_moved_step_differs_by_roundings_of_what_calls_return() -> None:
     assert made[2].state().keys() == made[0].state().keys()
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_labels_that_cancel_in_a_bias_accuse_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """0.9 for real and 0.1 for false images: the bias of the logits has a gradient of a 10,000th of its terms."""
     for framework in ("torch", "mindspore"):
