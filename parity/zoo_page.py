@@ -11,6 +11,7 @@ from twinzoo.parity.check import PASSES, Outcome, Sides, check_all
 from twinzoo.parity.steps.text import GROUPS
 from twinzoo.ports.registry import ports
 from twinzoo.zoo import registry
+from twinzoo.zoo.errors import ParityError
 from twinzoo.zoo.listing import Measured, markdown
 
 PAIRS = {
@@ -46,6 +47,8 @@ def write_page(path: Path, seed: int, steps: int, say: Callable[[str], None]) ->
     """
     from twinzoo.zoo.files import write_text
 
+    if not path.parent.is_dir():  # told before the measuring, which takes long
+        raise ParityError(f"{path}: cannot be written: there is no folder {path.parent}")
     columns = []
     for title, sides in PAIRS.items():
         say(f"{title}:")

@@ -128,3 +128,10 @@ def test_the_page_has_every_pair(few: set[str], monkeypatch: pytest.MonkeyPatch,
     assert [*map(str, PAIRS.values())] == [
         *("torch and mindspore", "torch and mindspore, graph mode", "torch and reference")
     ]
+
+
+def test_a_page_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(ParityError, match="cannot be written: there is no folder"):
+        write_page(tmp_path / "nowhere" / "zoo.md", 0, 1, said.append)
+    assert not said

@@ -54,7 +54,7 @@ def check(
     from twinzoo.parity.check import Sides, check_all, check_one
     from twinzoo.parity.steps.check import check_step
     from twinzoo.parity.zoo_page import write_page
-    from twinzoo.zoo.registry import is_step
+    from twinzoo.zoo.registry import any_entry
     from twinzoo.zoo.text import step_from_text
 
     if bool(name) == every:
@@ -72,7 +72,7 @@ def check(
     if every:
         outcomes = check_all(sides, seed, steps or 1, click.echo)
         raise SystemExit(0 if all(outcome.ok for outcome in outcomes) else 1)
-    if is_step(str(name).partition(",")[0]):
+    if any_entry(str(name).partition(",")[0]).kind == "step":
         with sides.mode():
             stepped = check_step(step_from_text(str(name)), (sides.a, sides.b), steps or 3, seed)
         show_steps(stepped, json_path, html_path)
