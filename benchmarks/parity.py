@@ -6,7 +6,8 @@ The pair is pix2pix's U-Net of 54 M parameters as PyTorch and MindSpore twins, c
 aligned by their graphs, and every operation of both held against float64. Each job runs in a process of its own:
 
 - `forward`: both bare forward passes, warm, in inference mode; the median of the rounds.
-- `compare`: `tz.compare` of the two live models; with `grad`, of their gradients too.
+- `compare`: `tz.compare` of the two live models, warm too (a pair of small ones is compared first); with `grad`, of
+  their gradients too.
 - `record`: `tz.record` of each, and `records`: comparing the two files, where no framework is imported.
 
 The bound that is asked for is 3 times the two forward passes and 2 s. Peak memory is what the kernel counts as resident
@@ -35,10 +36,14 @@ def _image(size: int) -> Any:
     return np.random.default_rng(0).uniform(-1, 1, (1, 3, size, size)).astype(np.float32)
 
 
-def _pair() -> tuple[Any, Any]:
+def _pair(name: str = "unet") -> tuple[Any, Any]:
+    """A model on both frameworks, as strangers' models."""
     import twinzoo as tz
 
-    return tz.build("unet", "torch"), tz.build("unet", "mindspore")
+    pair = tz.build(name, "torch"), tz.build(name, "mindspore")
+    for model in pair:
+        del model.twinzoo_spec
+    return pair
 
 
 def _warm(a: Any, b: Any, size: int) -> float:
@@ -63,9 +68,8 @@ def forward(size: int, rounds: int, folder: Path) -> dict[str, float]:
 def compare(size: int, rounds: int, folder: Path, *, grad: bool = False) -> dict[str, float]:
     import twinzoo as tz
 
+    tz.compare(*_pair("aodnet"), _image(16), grad=grad)
     a, b = _pair()
-    for model in (a, b):
-        vars(model).pop("twinzoo_spec", None)  # so that both are strangers
     _warm(a, b, size)
     began = time.perf_counter()
     report = tz.compare(a, b, _image(size), grad=grad)

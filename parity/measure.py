@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,9 @@ from twinzoo.parity.results import Heat, SideResult
 Array = NDArray[Any]
 
 _LARGEST = float(np.finfo(np.float32).max)
+
+PIECE = 2**17
+"""Elements that are measured at a time."""
 
 _PARTS = 16
 """Into at most so many parts a heat map divides an axis; so many channels it names."""
@@ -59,6 +63,18 @@ def distances(x: Array, y: Array) -> Array:
     return apart
 
 
+def pieces(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """The parts of arrays of one shape, side by side, small enough for the processor's cache: passes cost little."""
+    shape, size = arrays[0].shape, arrays[0].size
+    if size <= PIECE:
+        yield arrays
+        return
+    axis = next(axis for axis, length in enumerate(shape) if length > 1)
+    step = max(1, PIECE * shape[axis] // size)
+    for first in range(0, shape[axis], step):
+        yield tuple(x[(slice(None),) * axis + (slice(first, first + step),)] for x in arrays)
+
+
 def judge(output: Array, reference: Array, allowed: Array) -> Judgement:
     """Hold an output against the float64 reference and the elementwise allowance, all of one shape.
 
@@ -94,22 +110,27 @@ def _ratios(apart: Array, limit: Array) -> Array:
 
 
 def side_result(
-    judged: Judgement, output: Array, chain: Array, problem: str = "", dtype: str = "float32"
+    judged: Judgement, output: Array, reference: Array | None = None, problem: str = "", dtype: str = "float32"
 ) -> SideResult:
     """One side's row of a report.
 
     Args:
         output: what was judged.
-        chain: float64 from the inputs of the model on, of the same shape.
+        reference: what it drifts from, of the same shape; None where that is not known yet.
         problem: what is wrong beside its values, instead of what the judgement says.
     """
-    drift = float(distances(output, chain).max(initial=0.0))
+    off = 0.0 if reference is None else drift(output, reference)
     finite = output.dtype.kind in "iub" or np.isfinite(output).all()
     nans, infs = (0, 0) if finite else (int(np.isnan(output).sum()), int(np.isinf(output).sum()))
     words = problem or judged.problem
     return SideResult(
-        judged.ratio, judged.error, judged.index, drift, words, dtype, nans=nans, infs=infs, heat=heat(judged.ratios)
+        judged.ratio, judged.error, judged.index, off, words, dtype, nans=nans, infs=infs, heat=heat(judged.ratios)
     )
+
+
+def drift(output: Array, reference: Array) -> float:
+    """The largest distance."""
+    return max(float(distances(x, y).max(initial=0.0)) for x, y in pieces(output, reference))
 
 
 def heat(ratios: Array) -> Heat | None:
@@ -142,25 +163,31 @@ def difference(a: Array, b: Array, reference: Array) -> Difference:
     """Two outputs of one shape against each other, with the magnitude of a reference."""
     if a.size == 0:
         return Difference(0.0, 0.0, 0.0, 1.0, 0.0)
-    apart = distances(a, b)
-    largest = float(apart.max())
+    unit = _coarsest(a, b)
+    largest, total, ulps, products = 0.0, 0.0, 0.0, np.zeros(3)
+    for x, y in pieces(a, b):
+        apart = distances(x, y)
+        most = float(apart.max())
+        largest, total = max(largest, most), total + float(apart.sum())
+        ulps = max(ulps, most if unit is None or np.isinf(most) else _max_ulp(apart, x, y, unit))
+        products += _products(x, y)
     magnitude = largest_finite(reference)
     relative = largest / magnitude if magnitude else (0.0 if largest == 0 else float("inf"))
-    return Difference(largest, float(apart.mean()), relative, _cosine(a, b), _max_ulp(apart, a, b))
+    return Difference(largest, total / a.size, relative, _cosine(*products), ulps)
 
 
-def _max_ulp(apart: Array, a: Array, b: Array) -> float:
-    """The largest distance in units in the last place of the larger of the two numbers; for integers the distance.
-
-    The unit is that of the coarser element type of both, and of float32 where that is finer: a float64 reference beside
-    a float32 kernel is held to what float32 has.
+def _coarsest(a: Array, b: Array) -> np.dtype[Any] | None:
+    """The coarser element type of both, and float32 where that is finer: a float64 reference beside a float32 kernel is
+    held to what float32 has. None for integers.
     """
     kinds = [x.dtype for x in (a, b) if x.dtype.kind not in "iub"]
-    if not kinds or np.isinf(apart).any():
-        return float(apart.max())
-    coarsest = max((*kinds, np.dtype(np.float32)), key=lambda kind: float(np.spacing(kind.type(1))))
+    return max((*kinds, np.dtype(np.float32)), key=lambda kind: float(np.spacing(kind.type(1)))) if kinds else None
+
+
+def _max_ulp(apart: Array, a: Array, b: Array, unit: np.dtype[Any]) -> float:
+    """The largest distance in units in the last place of the larger of the two numbers, in an element type."""
     with np.errstate(all="ignore"):
-        larger = np.maximum(np.abs(a.astype(coarsest)), np.abs(b.astype(coarsest)))
+        larger = np.maximum(*(np.abs(x.astype(unit, copy=False)) for x in (a, b)))
         ulps = apart / np.spacing(larger)  # NaN where both sides are the same NaN or infinity
     return float(np.fmax.reduce(ulps, axis=None, initial=0.0))
 
@@ -175,11 +202,17 @@ def largest_finite(x: Array) -> float:
     return float(magnitudes.max()) if magnitudes.size else 0.0
 
 
-def _cosine(a: Array, b: Array) -> float:
-    """The cosine of the angle between two tensors: 1 for two zeros, 0 for a zero and another, NaN for no number."""
+def _products(a: Array, b: Array) -> tuple[float, float, float]:
+    """The products of each tensor with itself, and of both."""
     x, y = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
     with np.errstate(all="ignore"):
-        norms = float(np.linalg.norm(x)), float(np.linalg.norm(y))
-        if 0.0 in norms:
-            return 1.0 if norms == (0.0, 0.0) else 0.0
-        return min(1.0, float(x @ y) / norms[0] / norms[1])
+        return float(x @ x), float(y @ y), float(x @ y)
+
+
+def _cosine(a: float, b: float, both: float) -> float:
+    """The cosine of the angle between two tensors: 1 for two zeros, 0 for a zero and another, and without a number."""
+    if a == b == 0:
+        return 1.0
+    if 0 in (a, b) or not np.isfinite([a, b, both]).all():
+        return 0.0
+    return float(min(1.0, both / np.sqrt(a) / np.sqrt(b)))

@@ -41,6 +41,9 @@ BOUNDS: dict[str, Rule] = {
 }
 """Every op of the spec language: (attributes, parameters, float64 output, *inputs) -> the bound of its first output."""
 
+FLOORS: dict[str, Rule] = products.FLOORS
+"""The ops whose bound costs more than all the rest: what is no more than it, and costs less."""
+
 TRAINING: dict[str, Rule] = {**norms.TRAINING, **spectral.TRAINING}
 """The ops that compute something else in training mode."""
 
@@ -53,6 +56,7 @@ def bound(
     *,
     train: bool = False,
     precision: Precision = FLOAT32,
+    floor: bool = False,
 ) -> tuple[Array, ...]:
     """The elementwise bound of |output - float64 output| for one node (any but a call).
 
@@ -62,11 +66,13 @@ def bound(
         outputs: what the reference makes of them.
         train: the node ran in training mode.
         precision: how its results are rounded.
+        floor: give what is no more than the bound, where the op has a floor. Who is within it is within the bound.
 
     Returns:
         One array for each output, of its shape; zeros for indices, but of equals a top-k may name any.
     """
-    rule = TRAINING.get(node.op, BOUNDS[node.op]) if train else BOUNDS[node.op]
+    rules = BOUNDS | FLOORS if floor else BOUNDS
+    rule = TRAINING.get(node.op, rules[node.op]) if train else rules[node.op]
     wide = tuple(x if x.dtype.kind in "iu" else x.astype(np.float64) for x in map(np.asarray, inputs))
     held = {role: np.asarray(value, np.float64) for role, value in params.items()}
     with np.errstate(all="ignore"):
@@ -85,7 +91,8 @@ def widened(inner: Array, out: Array, precision: Precision) -> Array:
     """
     inner = inner * (_FLOAT64 + _SEVERAL * precision.again)
     if precision.stored is precision.kept:
-        return inner + precision.stored.least
+        inner += precision.stored.least
+        return inner
     rounded = np.where(inner > 0, precision.stored.unit * (np.abs(out) + inner), 0.0)
     allowed: Array = inner + rounded + SINGLE.least + precision.stored.least
     return allowed

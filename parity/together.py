@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 T = TypeVar("T")
 
@@ -15,17 +17,25 @@ LARGE = 2**15
 
 
 def together(elements: int, *calls: Callable[[], T]) -> list[T]:
-    """What each call returns; threads of their own run them where the arrays have many elements.
-
-    Which numbers NumPy warns of is set for each thread, and is here as in the caller's.
-    """
+    """What each call returns; threads of their own run them where the arrays have many elements."""
     if elements < LARGE:
         return [call() for call in calls]
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [made.result() for made in [pool.submit(as_here(call)) for call in calls]]
+
+
+def as_here(call: Callable[[], T]) -> Callable[[], T]:
+    """The call for another thread: which numbers NumPy warns of is set for each, and is there as it is here."""
     state: dict[str, Any] = dict(np.geterr())
 
-    def run(call: Callable[[], T]) -> T:
+    def run() -> T:
         with np.errstate(**state):
             return call()
 
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
+    return run
+
+
+def threads_by_hand() -> AbstractContextManager[object]:
+    """Meanwhile no product of matrices takes threads of its own: several at once would wait for each other."""
+    limits: AbstractContextManager[object] = threadpool_limits(1, "blas")
+    return limits

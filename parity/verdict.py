@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from twinzoo.parity.bounds.precision import FORMATS, SINGLE
 from twinzoo.parity.half_kernels import HALF_KERNELS
 from twinzoo.parity.kernels import KERNELS, KernelAccuracy
-from twinzoo.parity.measure import Judgement, judge, side_result
+from twinzoo.parity.measure import Judgement, drift, judge, side_result
 from twinzoo.parity.results import KernelUse, SideResult
 from twinzoo.zoo.spec import Value
 
@@ -24,15 +24,21 @@ class Held:
     """The verdict, and what to go on with.
 
     Attributes:
-        array: the side's output; what float64 has in its place where the side returned nothing that can be used.
+        output: what the side returned; None for nothing, or for another shape.
+        array: the same; what float64 has in its place where the side returned nothing that can be used.
         allowed: elementwise, the rounding bound with the allowance for the kernel.
         kernel: whether it passes only by the allowance.
     """
 
     result: SideResult
+    output: Array | None
     array: Array
     allowed: Array
     kernel: bool
+
+    def beside(self, chain: Array) -> SideResult:
+        """The verdict, with how far the side has drifted from float64 of the whole chain from the model's inputs."""
+        return self.result if self.output is None else replace(self.result, drift=drift(self.output, chain))
 
 
 def kernel_of(port: str, op: str, dtype: str) -> KernelAccuracy | None:
@@ -66,7 +72,6 @@ def hold(
     kernel: tuple[str, str],
     local: Array,
     rounding: Array,
-    chain: Array,
     *,
     wanted: str = "float32",
 ) -> Held:
@@ -77,7 +82,6 @@ def hold(
         kernel: (port, op).
         local: float64 of the side's own inputs.
         rounding: how far from `local` rounding may lead, in the element type that the side returned.
-        chain: float64 from the inputs of the model on.
         wanted: the element type that is right for numbers; empty where float32, float16 and bfloat16 all are. The
             reference port returns float64.
     """
@@ -89,13 +93,13 @@ def hold(
         problem = "returned nothing" if output is None else f"shape {output.shape}, where {local.shape} is right"
         stand_in = local.astype(FORMATS[right[0]].dtype) if right[0] in FORMATS else local
         result = SideResult(float("inf"), float("inf"), (), float("inf"), problem, "")
-        return Held(result, stand_in, allowed, False)
+        return Held(result, None, stand_in, allowed, False)
     judged = held_to(output, local, allowed)
     problem = judged.problem if dtype in right else f"dtype {dtype}, where {' or '.join(right)} is right"
-    result = side_result(judged, output, chain, problem, dtype)
+    result = side_result(judged, output, None, problem, dtype)
     usable = result.ok or value.dtype != "int"  # an index that is wrong may lie outside what it indexes
     by_kernel = known is not None and result.ok and held_to(output, local, rounding).ratio > 1
-    return Held(result, output if usable else local, allowed, by_kernel)
+    return Held(result, output, output if usable else local, allowed, by_kernel)
 
 
 def held_to(output: Array, local: Array, allowed: Array) -> Judgement:

@@ -1,4 +1,4 @@
-"""Arrays that wait on disk: what a run keeps of each operation may be larger than memory."""
+"""Arrays that wait, on disk where they are many: what a run keeps of each operation may be larger than memory."""
 
 from __future__ import annotations
 
@@ -36,23 +36,31 @@ class Spooled:
         return np.frombuffer(data, self.dtype).reshape(self.shape)
 
 
-class Spool:
-    """A temporary file, which goes away with the last of its arrays."""
+Kept = Array | Spooled
+Keep = Callable[[Array], Kept]
 
-    def __init__(self) -> None:
+
+class Spool:
+    """The first arrays in memory, the others in a temporary file, which goes away with the last of them.
+
+    Args:
+        memory: so many bytes are kept in memory.
+    """
+
+    def __init__(self, memory: int = 0) -> None:
         self._file = TemporaryFile()  # noqa: SIM115
         self._end = 0
+        self._left = memory
 
-    def put(self, array: Array) -> Spooled:
-        """Write an array at the end."""
+    def put(self, array: Array) -> Kept:
+        """The array, or where it was written; nobody may write into it afterwards."""
+        if array.nbytes <= self._left:
+            self._left -= array.nbytes
+            return array
         place = self._end
         self._end += self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data) if array.size else 0
         self._file.flush()
         return Spooled(self._file, place, array.shape, array.dtype)
-
-
-Kept = Array | Spooled
-Keep = Callable[[Array], Kept]
 
 
 def loaded(kept: Kept) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -50,10 +51,16 @@ class _Axis:
 
     outputs: slice
     count: int
-    taps: tuple[int, ...]
+    taps: range
     first: int
     stride: int
     dilation: int
+
+    @property
+    def met(self) -> slice:
+        """The taps as a slice of an axis of the kernel."""
+        stop = self.taps.stop if self.taps.stop >= 0 else None
+        return slice(self.taps.start, stop, self.taps.step)
 
     def seen(self, x: Array, axis: int) -> Array:
         """The pixels that are seen, zeros where there are none."""
@@ -65,7 +72,7 @@ class _Axis:
 
 
 def _whole(kernel: int, size: int, stride: int, padding: int, dilation: int) -> list[_Axis]:
-    return [_Axis(slice(None), size, tuple(range(kernel)), -padding, stride, dilation)]
+    return [_Axis(slice(None), size, range(kernel), -padding, stride, dilation)]
 
 
 def _phases(kernel: int, size: int, stride: int, padding: int, dilation: int) -> list[_Axis]:
@@ -75,9 +82,10 @@ def _phases(kernel: int, size: int, stride: int, padding: int, dilation: int) ->
         taps = [k for k in reversed(range(kernel)) if (phase + padding - dilation * k) % stride == 0]
         if taps:
             first = (phase + padding - dilation * taps[0]) // stride
-            apart = (taps[0] - taps[1]) * dilation // stride if len(taps) > 1 else 1
-            outputs = slice(phase, None, stride)
-            found.append(_Axis(outputs, len(range(phase, size, stride)), tuple(taps), first, 1, apart))
+            step = taps[0] - taps[1] if len(taps) > 1 else stride
+            apart = max(1, step * dilation // stride)
+            outputs, met = slice(phase, None, stride), range(taps[0], taps[-1] - 1, -step)
+            found.append(_Axis(outputs, len(range(phase, size, stride)), met, first, 1, apart))
     return found
 
 
@@ -100,21 +108,24 @@ class Convolution:
     def of(cls, axes: tuple[_Axis, _Axis], x: Array, weight: Array, groups: int, transposed: bool) -> Convolution:
         """One phase of a convolution of x (N, C, H, W), or of its adjoint, with its whole weight."""
         rows, columns = axes
-        taps = weight[:, :, rows.taps][:, :, :, columns.taps]
+        taps = weight[:, :, rows.met][:, :, :, columns.met]
         if transposed:
             c, o, *kernel = taps.shape
-            taps = (
-                taps.reshape(groups, c // groups, o, *kernel).swapaxes(1, 2).reshape(groups * o, c // groups, *kernel)
-            )
+            grouped = taps.reshape(groups, c // groups, o, *kernel)
+            taps = grouped.swapaxes(1, 2).reshape(groups * o, c // groups, *kernel)
         here, ones = (columns.seen(rows.seen(y, 2), 3) for y in (x, np.ones((1, 1, *x.shape[2:]), x.dtype)))
         steps = (rows.stride, columns.stride), (rows.dilation, columns.dilation)
         return cls(here, ones, np.ascontiguousarray(taps), groups, *steps)
 
-    def walks(self, pieces: bool = False) -> tuple[list[Walk], Array, Array]:
-        """The walks by channels and by kernel places, and the sum of squares and the number of the products."""
-        walks = together(self.x.size, lambda: self._by_channel(pieces), lambda: self._by_place(pieces))
-        own = self._convolved(self.x * self.x, self.weight * self.weight)
-        return walks, own, self._terms(self._kernel, (0, 0))
+    def walks(self, pieces: bool = False) -> list[Walk]:
+        """The sums followed by channels, and by kernel places."""
+        elements = self.x.size + self.weight.size
+        return together(elements, lambda: self._by_channel(pieces), lambda: self._by_place(pieces))
+
+    def squares(self) -> tuple[Array, Array]:
+        """The sum of the squares of the products, (N, O, H', W'), and their number, (1, 1, H', W')."""
+        count = self._terms(self._kernel, (0, 0))
+        return self._convolved(self.x * self.x, self.weight * self.weight) + TINY * count, count  # they may underflow
 
     def _by_channel(self, pieces: bool) -> Walk:
         walk, sees = Walk(pieces), self._terms(self._kernel, (0, 0), 1)
@@ -124,8 +135,9 @@ class Convolution:
 
     def _by_place(self, pieces: bool) -> Walk:
         walk, places = Walk(pieces), list(self._places())
+        by_place = np.ascontiguousarray(self.weight.transpose(2, 3, 0, 1)).transpose(2, 3, 0, 1)
         for at, part in places:
-            weight = self.weight[:, :, at[0] : at[0] + part[0], at[1] : at[1] + part[1]]
+            weight = by_place[:, :, at[0] : at[0] + part[0], at[1] : at[1] + part[1]]
             sees = self._terms(part, at, 1)
             for block in blocks(self.weight.shape[1], -(-BLOCKS // len(places))):
                 made = self._convolved(self._channels(block), weight[:, block], at)
@@ -166,21 +178,35 @@ class Convolution:
 
 
 def sliding_bound(
-    how: Sliding, x: Array, weight: Array, groups: int, bias: Array | None, out: Array, r: Precision = FLOAT32
+    how: Sliding,
+    x: Array,
+    weight: Array,
+    groups: int,
+    bias: Array | None,
+    out: Array,
+    r: Precision = FLOAT32,
+    *,
+    followed: bool = True,
 ) -> Array:
-    """The bound of `convolve` or of its adjoint: x (N, C, H, W), weight as it has it -> the shape of `out`."""
-    small, x_scale = scaled(x)
-    light, w_scale = scaled(weight)
+    """The bound of `convolve` or of its adjoint: x (N, C, H, W), weight as it has it -> the shape of `out`.
+
+    Args:
+        followed: whether orders of summation are followed, as for `product_bound`; most of the work is in that.
+    """
+    (small, x_scale), (light, w_scale) = together(x.size + weight.size, lambda: scaled(x), lambda: scaled(weight))
     scale = (x_scale * w_scale).item()
     shift = 0.0 if bias is None else bias.reshape(-1, 1, 1) / scale
     pieces = r.factors > 0 and (repeated(small) or repeated(light))
     bound, counts = np.zeros(out.shape), np.zeros(out.shape[2:])
-    for axes in how.phases():
-        walks, own, count = Convolution.of(axes, small, light, groups, how.transposed).walks(pieces)
-        own = own + TINY * count  # squares may underflow
+
+    def fill(axes: tuple[_Axis, _Axis]) -> None:
+        phase = Convolution.of(axes, small, light, groups, how.transposed)
         here = (..., axes[0].outputs, axes[1].outputs)
-        bound[here] = product_bound(walks, own, count, shift, out[here] / scale, r)
+        walks, (own, count), given = phase.walks(pieces) if followed else [], phase.squares(), out[here] / scale
+        bound[here] = product_bound(walks, given - shift, own, count, shift, given, r)
         counts[here] = count[0, 0]
+
+    together(x.size + weight.size, *(partial(fill, axes) for axes in how.phases()))
     bound *= scale
     bound += TINY * (1 + counts) * (1 + w_scale.item())
     return bound

@@ -196,23 +196,35 @@ class Walk:
 
 
 def product_bound(
-    walks: list[Walk], own: Array, count: Array | float, bias: Array | float, out: Array, r: Precision = FLOAT32
+    walks: list[Walk],
+    total: Array,
+    own: Array,
+    count: Array | float,
+    bias: Array | float,
+    out: Array,
+    r: Precision = FLOAT32,
 ) -> Array:
     """The bound of a sum of products and a bias: of the worst of several walks, and of the products' own rounding.
 
     Where the sum of the products is kept in half, it is rounded before a bias is added.
+
+    Args:
+        walks: the orders that were followed. Without them a random order is taken for the worst, and the bound is less.
+        total: the sum of the products.
+        own: the sum of the squares of the products.
+        count: the number of the products.
     """
-    squares = random_order(walks[0].total, own, count)
+    squares = random_order(total, own, count)
     for walk in walks:
         squares = np.maximum(squares, walk.squares(own, count, bias))
     added = np.abs(out) * r.u if np.any(bias) else 0.0
-    bound: Array = spread(squares + own, 2 * count) + np.abs(walks[0].total) * r.again + added
+    bound: Array = spread(squares + own, 2 * count) + np.abs(total) * r.again + added
     if r.tensor_cores:
         bound = bound + U / 4 * np.sqrt(count * squares)
-    return bound + _factors_bound(walks, own, count, r.factors) if r.factors else bound
+    return bound + _factors_bound(walks, total, own, count, r.factors) if r.factors else bound
 
 
-def _factors_bound(walks: list[Walk], own: Array, count: Array | float, unit: float) -> Array:
+def _factors_bound(walks: list[Walk], total: Array, own: Array, count: Array | float, unit: float) -> Array:
     """What comes of rounding both factors of every product: each factor errs by `unit`, on its own.
 
     Equal factors err alike: all of them in a picture of one colour, and where numbers are cut off in place of rounded
@@ -221,5 +233,5 @@ def _factors_bound(walks: list[Walk], own: Array, count: Array | float, unit: fl
     alike = own
     for walk in walks:
         alike = alike if walk.pieces is None else np.maximum(alike, walk.pieces)
-    bound: Array = spread(own + alike, 2 * count, unit) + 2 * unit * np.abs(walks[0].total)
+    bound: Array = spread(own + alike, 2 * count, unit) + 2 * unit * np.abs(total)
     return bound

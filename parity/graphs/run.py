@@ -22,6 +22,10 @@ from twinzoo.zoo.errors import ConversionError, ParityError, SpecError
 Array = NDArray[Any]
 
 
+MEMORY = 2**28
+"""Bytes of each side's values and gradients that wait in memory; what is more waits on disk."""
+
+
 @dataclass(frozen=True)
 class How:
     """What both sides are asked to do.
@@ -154,7 +158,7 @@ def run(label: str, model: Any, inputs: Any, how: How = How(), loss: Loss | None
             return reference_run(model, given, how)
         functions = live(model)
         state = functions.arrays_of(model)
-        trace = functions.trace(model, given, values=True, train=how.train, pull=pull, loss=loss, spool=Spool())
+        trace = functions.trace(model, given, values=True, train=how.train, pull=pull, loss=loss, spool=Spool(MEMORY))
         whole = None
         if functions.compiled(model):
             whole = functions.whole(model, given, train=how.train, pull=pull, loss=loss)

@@ -117,13 +117,14 @@ def test_walks_of_a_convolution_cover_every_product_once(transposed: bool, kerne
     for axes in how.phases():
         here = (..., axes[0].outputs, axes[1].outputs)
         reached[here] += 1
-        walks, own, count = Convolution.of(axes, x, weight, groups, transposed).walks()
-        for walk in walks:
+        phase = Convolution.of(axes, x, weight, groups, transposed)
+        own, count = phase.squares()
+        for walk in phase.walks():
             np.testing.assert_allclose(walk.total, out[here], rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(own, squared[here])
         np.testing.assert_allclose(np.broadcast_to(count, ones[here].shape), ones[here])
         equal = Convolution.of(axes, np.ones_like(x), np.ones_like(weight), groups, transposed)
-        for walk in equal.walks()[0]:  # partial sums 1, 2 ... n
+        for walk in equal.walks():  # partial sums 1, 2 ... n
             counted = ones[here] * (ones[here] + 1) * (2 * ones[here] + 1) / 6
             assert np.all(walk.squares(np.zeros(()), ones[here]) >= counted * (1 - 1e-12))
             assert np.all(walk.squares(np.zeros(()), ones[here]) <= 1.2 * counted)

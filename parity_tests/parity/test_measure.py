@@ -1,6 +1,7 @@
 """The numbers under the verdict, broken one at a time: ratio, place, NaN, infinity, overflow, cosine."""
 
 import math
+from dataclasses import astuple
 from typing import Any
 
 import ml_dtypes
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinzoo.parity.measure import difference, distances, heat, judge, side_result
+from twinzoo.parity import measure
+from twinzoo.parity.measure import difference, distances, drift, heat, judge, pieces, side_result
 from twinzoo.parity.results import SideResult
 
 F32 = np.float32
@@ -167,3 +169,21 @@ def test_a_side_has_the_judgement_the_drift_and_the_counts() -> None:
     assert side_result(fine, output[:, :1], np.full((1, 1), 3.0), "dtype x", "x") == SideResult(
         0.0, 0.0, (0, 0), 2.0, "dtype x", "x"
     )
+
+
+@pytest.mark.parametrize("shape", [(7,), (1, 5, 3, 4), (2, 1, 30), ()])
+def test_measures_of_pieces_are_those_of_the_whole(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    a, b = (np.asarray(random.standard_normal(shape), F32) for _ in range(2))
+    whole = difference(a, b, a), drift(a, b)
+    monkeypatch.setattr(measure, "PIECE", 4)
+    parts = [part for (part,) in pieces(a)]
+    assert sum(part.size for part in parts) == a.size and (len(parts) > 1) is (a.size > 4)
+    in_parts = difference(a, b, a), drift(a, b)
+    assert in_parts[1] == whole[1]
+    assert astuple(in_parts[0]) == pytest.approx(astuple(whole[0]), rel=1e-12)
+
+
+def test_the_cosine_of_no_number_is_that_of_nothing_in_common() -> None:
+    for value in (np.nan, np.inf):
+        assert difference(np.array([value, 1], F32), np.ones(2, F32), np.ones(2)).cosine == 0

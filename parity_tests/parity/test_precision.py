@@ -236,7 +236,7 @@ def _value(dtype: str = "float") -> Value:
 
 def _held(output: Array, local: Array, precision: Precision, **how: Any) -> Any:
     allowed = np.abs(local) * precision.stored.unit
-    return hold(output, _value(), ("torch", "mul"), local, allowed, local, **how)
+    return hold(output, _value(), ("torch", "mul"), local, allowed, **how)
 
 
 @pytest.mark.parametrize("precision", [FLOAT16, BFLOAT16], ids=["float16", "bfloat16"])

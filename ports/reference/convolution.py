@@ -38,12 +38,17 @@ def padded(x: Array, padding: _PAIR, value: float = 0.0) -> Array:
     return np.pad(x, ((0, 0), (0, 0), (vertical, vertical), (horizontal, horizontal)), constant_values=value)
 
 
+def _for_blas(matrices: Array) -> Array:
+    """The same matrices with their rows in one piece each, without which NumPy multiplies them one by one."""
+    return matrices if matrices.strides[-1] == matrices.itemsize else np.ascontiguousarray(matrices)
+
+
 def convolve(x: Array, weight: Array, stride: _PAIR, padding: _PAIR, dilation: _PAIR, groups: int) -> Array:
     """Cross-correlation: x (N, C, H, W), weight (O, C/groups, kh, kw) -> (N, O, H', W')."""
     views = windows(padded(x, padding), (weight.shape[2], weight.shape[3]), stride, dilation)
     n, c, height, width, *kernel = views.shape
     out = np.empty((n, groups, weight.shape[0] // groups, height, width), x.dtype)
-    matrix = np.ascontiguousarray(weight.reshape(groups, weight.shape[0] // groups, -1))  # BLAS takes no other
+    matrix = _for_blas(weight.reshape(groups, weight.shape[0] // groups, -1))
     for image in range(n):
         for rows in strips(height, c * width * kernel[0] * kernel[1]):
             columns = views[image, :, rows].transpose(0, 3, 4, 1, 2).reshape(groups, matrix.shape[2], -1)
@@ -69,7 +74,7 @@ def convolve_transposed(
     size = [f - 2 * p + extra for f, p, extra in zip(full, padding, output_padding, strict=True)]
     wide = (max(f, p + s) for f, p, s in zip(full, padding, size, strict=True))
     out = np.zeros((n, groups * o, *wide), x.dtype)
-    matrix = np.ascontiguousarray(weight.reshape(groups, c // groups, o * kh * kw)).transpose(0, 2, 1)
+    matrix = _for_blas(weight.reshape(groups, c // groups, o * kh * kw)).transpose(0, 2, 1)
     for image in range(n):
         for rows in strips(height, groups * o * kh * kw * width):
             pixels = x[image, :, rows].reshape(groups, c // groups, -1)

@@ -29,6 +29,12 @@ def test_arrays_come_back_bit_for_bit() -> None:
     assert found[9] is ARRAYS[0] and found[0] is not found[0]
 
 
+def test_the_first_arrays_wait_in_memory() -> None:
+    spool = Spool(memory=ARRAYS[0].nbytes + ARRAYS[5].nbytes)
+    kept = [spool.put(array) for array in (ARRAYS[0], ARRAYS[5], ARRAYS[1])]
+    assert kept[0] is ARRAYS[0] and kept[1] is ARRAYS[5] and isinstance(kept[2], Spooled)
+
+
 @pytest.mark.parametrize("framework", ["torch", "mindspore"])
 def test_a_trace_is_the_same_from_disk(framework: str) -> None:
     pytest.importorskip(framework)
