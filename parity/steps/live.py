@@ -38,7 +38,8 @@ class LiveStepper:
         model: an nn.Module or nn.Cell; it is changed until `kept` puts it back.
         loss: takes what the model returns; None for the distance of its outputs from fixed random numbers.
         optimizer: its schedule and clipping count too; which networks it trains does not.
-        train: whether all but dropout layers are in training mode, else all in eval mode.
+        train: whether all but dropout layers, and parts that are in eval mode in a model in training mode, are in
+            training mode; else all are in eval mode.
 
     Attributes:
         dropouts: paths of the dropout layers: they are always off, since no two frameworks draw alike.
@@ -115,7 +116,8 @@ def live_steps(
         a_model, b_model: each an nn.Module or nn.Cell, with the same weights.
         inputs: an array, a tuple in the order of the arguments, or a mapping by their names, which both models share.
         steps: how many, all on the same inputs.
-        train: training mode with dropout off, or eval mode.
+        train: training mode with dropout off, in which a model that is in it already keeps the parts that are in eval
+            mode; or eval mode.
         losses: of side a and of side b; None for both for the distance from the same random targets.
         pairs: key of side a -> key of side b, where it is known; other tensors are paired as compare_steps does.
 

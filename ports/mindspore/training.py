@@ -130,13 +130,17 @@ def _tensors(made: Any) -> Iterator[Any]:
 
 @contextmanager
 def _mode(model: Any, train: bool, still: Sequence[str]) -> Iterator[None]:
-    """PyNative, and train or eval mode with some layers in eval mode, inside the block; all as it was after it."""
+    """PyNative, and train or eval mode with some layers in eval mode, inside the block; all as it was after it.
+
+    In training mode already, the model keeps the parts that are in eval mode (a frozen norm) as they are.
+    """
     import mindspore as ms
 
     mode = ms.get_context("mode")
     cells = dict(model.cells_and_names())
     before = {path: cell.training for path, cell in cells.items()}
-    model.set_train(train)
+    if not (train and model.training):
+        model.set_train(train)
     for path in still:
         cells[path].set_train(False)
     if mode != ms.PYNATIVE_MODE:

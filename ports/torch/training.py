@@ -115,9 +115,13 @@ def _tensors(made: Any) -> Iterator[torch.Tensor]:
 
 @contextmanager
 def _mode(model: torch.nn.Module, train: bool, still: Sequence[str]) -> Iterator[None]:
-    """Train or eval mode inside the block, with some layers in eval mode; each layer's own mode after it."""
+    """Train or eval mode inside the block, with some layers in eval mode; each layer's own mode after it.
+
+    In training mode already, the model keeps the parts that are in eval mode (a frozen norm) as they are.
+    """
     before = {module: module.training for module in model.modules()}
-    model.train(train)
+    if not (train and model.training):
+        model.train(train)
     for path in still:
         model.get_submodule(path).eval()
     try:
