@@ -74,8 +74,7 @@ def _after(run: Run) -> dict[str, Array]:
 
 def _is_last(run: Run, made: Made) -> bool:
     """Whether no later call of the layer computed its weight anew: of the others nobody knows u and v."""
-    calls = [one.key for ones in run.made.values() for one in ones if one.sources == made.sources]
-    return calls[-1] == made.key
+    return _calls(run, made)[-1].key == made.key
 
 
 def _held(weight: Array, wanted: Bounded | None) -> SideResult:
@@ -109,8 +108,10 @@ def _finding(paired: Paired, position: int, row: LayerResult, mades: list[Made |
     name, kind = paired.name(position), row.op.replace("_", " ")
     for side, run, made in zip("ab", (paired.a, paired.b), mades, strict=True):
         result = row.a if side == "a" else row.b
-        own = made is not None and weight_of(made, run.state[made.key].shape, _after(run))
-        if made is not None and own and not _held(run.state[made.key], own).ok:
+        if made is None or not _is_last(run, made):
+            continue
+        own = weight_of(made, run.state[made.key].shape, _after(run))
+        if own and not _held(run.state[made.key], own).ok:
             evidence = (
                 f"side {side}'s {row.quantity} is not what its {kind} makes of {', '.join(made.sources)}: "
                 f"it misses by {result.ratio:,.3g} times the bound"
@@ -176,11 +177,12 @@ def _step_rows(paired: Paired, position: int, mades: list[Made | None]) -> list[
 
 def _once(run: Run, made: Made) -> bool:
     """Whether it is a spectral norm that ran once, so that u and v are known before and after."""
-    return kind_of(made) == "spectral_norm" and _calls(run, made) == 1
+    return kind_of(made) == "spectral_norm" and len(_calls(run, made)) == 1
 
 
-def _calls(run: Run, made: Made) -> int:
-    return sum(one.sources == made.sources for ones in run.made.values() for one in ones)
+def _calls(run: Run, made: Made) -> list[Made]:
+    """The weight in each call of its layer, whether u and v moved in that or not."""
+    return [one for ones in run.made.values() for one in ones if (one.layer, one.role) == (made.layer, made.role)]
 
 
 def computed_notes(paired: Paired) -> list[str]:
@@ -241,7 +243,7 @@ def _followed(run: Run) -> Iterator[tuple[int, Made]]:
     for position, ones in run.made.items():
         for made in ones:
             first = made.key not in seen
-            alone = all(o.key == made.key for other in run.made.values() for o in other if o.sources == made.sources)
+            alone = all(call.key == made.key for call in _calls(run, made))
             if first and alone and kind_of(made) and made.key in run.gradients.parameters:
                 seen.add(made.key)
                 yield position, made

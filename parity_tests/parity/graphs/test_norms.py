@@ -198,6 +198,30 @@ def test_a_layer_that_is_called_twice_has_its_last_weight_checked() -> None:
         assert report.ok, report.findings
 
 
+class Still(nn.Module):  # type: ignore[misc, name-defined]
+    """The norm moves u and v in its second call only, or in both."""
+
+    def __init__(self, still: bool) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.layer = parametrizations.spectral_norm(nn.Conv2d(3, 3, 3, padding=1))
+        self.still = still
+
+    def forward(self, x: Any) -> Any:
+        training = self.layer.training
+        self.layer.train(training and not self.still)
+        x = torch.relu(self.layer(x))
+        return self.layer.train(training)(x)
+
+
+def test_a_norm_that_moves_in_one_of_two_calls_is_no_wrong_norm() -> None:
+    for mode in MODES:
+        report = compare(Still(True), Still(True), IMAGE, **mode)
+        assert report.ok, report.findings
+    report = compare(Still(False), Still(True), IMAGE, train=True)
+    assert not report.ok and "weight-value" in {finding.cause for finding in report.findings}
+
+
 def test_a_record_keeps_how_weights_were_made(tmp_path: Path) -> None:
     a, b = pair("square")
     for name, model in (("a", a), ("b", b)):

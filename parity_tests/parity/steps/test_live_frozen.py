@@ -1,4 +1,4 @@
-"""Training live models of which a part was put in eval mode: it stays so, and a side that does not freeze it is told."""
+"""Training live models of which a part is in eval mode: it stays so, and a side that does not freeze it is told."""
 
 from __future__ import annotations
 
