@@ -7,13 +7,14 @@ gradients of those tensors are held against what comes back to the weight.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from twinzoo.parity.bounds.sums import TINY, U
 from twinzoo.parity.graphs.computed import Made
 from twinzoo.parity.graphs.drawing import node_name
-from twinzoo.parity.graphs.norms import Bounded, gradients_of, kind_of, stepped, weight_of
+from twinzoo.parity.graphs.norms import Bounded, gradients_of, kind_of, moves, weight_after, weight_of
 from twinzoo.parity.graphs.opaque import OPAQUE
 from twinzoo.parity.graphs.pairs import Paired
 from twinzoo.parity.graphs.run import Array, Run
@@ -47,8 +48,7 @@ def computed_rows(paired: Paired) -> tuple[list[LayerResult], dict[str, Finding]
     for name, (position, role) in computed_names(paired).items():
         mades, weights = _made(paired, position, role), (paired.drawing.state[name], paired.state[name])
         wanted = [
-            None if one is None or not _is_last(run, one) else weight_of(one, run.state[one.key].shape, _after(run))
-            for one, run in zip(mades, (paired.a, paired.b), strict=True)
+            None if one is None else _wanted(run, one) for one, run in zip(mades, (paired.a, paired.b), strict=True)
         ]
         a, b = (_held(w, bounded) for w, bounded in zip(weights, wanted, strict=True))
         apart = difference(*weights, weights[0])
@@ -72,9 +72,14 @@ def _after(run: Run) -> dict[str, Array]:
     return {**run.state, **run.after}
 
 
-def _is_last(run: Run, made: Made) -> bool:
-    """Whether no later call of the layer computed its weight anew: of the others nobody knows u and v."""
-    return _calls(run, made)[-1].key == made.key
+def _wanted(run: Run, made: Made) -> Bounded | None:
+    """What a weight must be. Before the last call u and v are known only up to how often they had moved by then."""
+    shape = run.state[made.key].shape
+    if _calls(run, made)[-1].key == made.key or not _moves(made):
+        return weight_of(made, shape, _after(run))
+    passed = moves(made, run.state, len(_calls(run, made)), u_first=_history(run, made).order != "v first")
+    found = [weight_after(made, shape, run.state, moved) for moved in passed]
+    return min(found, key=lambda wanted: _held(run.state[made.key], wanted).ratio)
 
 
 def _held(weight: Array, wanted: Bounded | None) -> SideResult:
@@ -108,17 +113,15 @@ def _finding(paired: Paired, position: int, row: LayerResult, mades: list[Made |
     name, kind = paired.name(position), row.op.replace("_", " ")
     for side, run, made in zip("ab", (paired.a, paired.b), mades, strict=True):
         result = row.a if side == "a" else row.b
-        if made is None or not _is_last(run, made):
-            continue
-        own = weight_of(made, run.state[made.key].shape, _after(run))
-        if own and not _held(run.state[made.key], own).ok:
+        own = None if made is None else _wanted(run, made)
+        if made is not None and own and not _held(run.state[made.key], own).ok:
             evidence = (
                 f"side {side}'s {row.quantity} is not what its {kind} makes of {', '.join(made.sources)}: "
                 f"it misses by {result.ratio:,.3g} times the bound"
             )
             return Finding(name, "unexplained", evidence, f"compute it as {_FORMULAS[kind_of(made)]}")
     ours, theirs = mades
-    if ours is not None and theirs is not None and _once(paired.a, ours) and _once(paired.b, theirs):
+    if ours is not None and theirs is not None and _moves(ours) and _moves(theirs):
         found = _of_steps(paired, name, ours, theirs)
         if found is not None:
             return found
@@ -129,22 +132,38 @@ def _finding(paired: Paired, position: int, row: LayerResult, mades: list[Made |
 _FORMULAS = {"weight_norm": "g v / |v|", "spectral_norm": "W / (u W v)"}
 
 
+@dataclass(frozen=True)
+class _History:
+    """What a run did to u and v: in which order they moved, and how often; where it cannot be told, several numbers."""
+
+    order: str
+    times: frozenset[int]
+
+    def __str__(self) -> str:
+        often = {1: "once", 2: "twice"}.get(min(self.times, default=0), f"{min(self.times, default=0)} times")
+        return f"{self.order}, {often}" if self.times else self.order
+
+
+def _history(run: Run, made: Made) -> _History:
+    calls = len(_calls(run, made))
+    for order, first in (("u first", True), ("v first", False)):
+        passed = moves(made, run.state, calls, u_first=first)
+        times = [n for n in range(1, calls + 1) if all(_moved(run, *item).ok for item in passed[n].items())]
+        if times:
+            return _History(order, frozenset(times))
+    return _History(
+        "moved in another way" if run.after.keys() & set(made.sources) else "they did not move", frozenset()
+    )
+
+
 def _of_steps(paired: Paired, name: str, ours: Made, theirs: Made) -> Finding | None:
-    """Where side b moves u and v in another order than side a, or not at all."""
-    a, b = (_steps(run, made) for run, made in ((paired.a, ours), (paired.b, theirs)))
-    if not paired.a.how.train or a == b:
+    """Where side b moves u and v in another order than side a, another number of times, or not at all."""
+    a, b = (_history(run, made) for run, made in ((paired.a, ours), (paired.b, theirs)))
+    if not paired.a.how.train or (a.order == b.order and (a.times & b.times or not a.times)):
         return None
-    cause = "update-order" if b in ("u first", "v first") and a in ("u first", "v first") else "norm-mode"
+    cause = "update-order" if a.times and b.times and a.order != b.order else "norm-mode"
     fix = f"in training mode, move u and v by one step of the power method before they are used, {a}"
     return Finding(name, cause, f"u and v of side a: {a}; of side b: {b}", fix)
-
-
-def _steps(run: Run, made: Made) -> str:
-    """What a run did to u and v."""
-    for words, first in (("u first", True), ("v first", False)):
-        if all(_moved(run, key, wanted).ok for key, wanted in stepped(made, run.state, u_first=first).items()):
-            return words
-    return "moved in another way" if run.after.keys() & set(made.sources) else "they did not move"
 
 
 def _moved(run: Run, key: str, wanted: Bounded) -> SideResult:
@@ -153,15 +172,20 @@ def _moved(run: Run, key: str, wanted: Bounded) -> SideResult:
 
 
 def _step_rows(paired: Paired, position: int, mades: list[Made | None]) -> list[LayerResult]:
-    """A row for u and one for v, which a training run moves as side a moves them."""
+    """A row for u and one for v, which a training run moves as side a moves them; at the last call of a layer."""
     ours, theirs = mades
-    if not paired.a.how.train or ours is None or theirs is None:
+    if not paired.a.how.train or ours is None or theirs is None or not (_moves(ours) and _moves(theirs)):
         return []
-    if not (_once(paired.a, ours) and _once(paired.b, theirs)):
+    if _calls(paired.a, ours)[-1].key != ours.key or _calls(paired.b, theirs)[-1].key != theirs.key:
         return []
-    first = _steps(paired.a, ours) != "v first"
+    a_did, b_did = _history(paired.a, ours), _history(paired.b, theirs)
+    calls = len(_calls(paired.a, ours))
+    times = min(a_did.times & b_did.times or a_did.times, default=calls)
     rows = []
-    wanted = [stepped(made, run.state, u_first=first) for run, made in ((paired.a, ours), (paired.b, theirs))]
+    wanted = [
+        moves(made, run.state, times, u_first=a_did.order != "v first")[times]
+        for run, made in ((paired.a, ours), (paired.b, theirs))
+    ]
     for mine, other in zip(*wanted, strict=True):
         a, b = _moved(paired.a, mine, wanted[0][mine]), _moved(paired.b, other, wanted[1][other])
         x, y = (_after(run)[key].reshape(-1) for run, key in ((paired.a, mine), (paired.b, other)))
@@ -175,9 +199,9 @@ def _step_rows(paired: Paired, position: int, mades: list[Made | None]) -> list[
     return rows
 
 
-def _once(run: Run, made: Made) -> bool:
-    """Whether it is a spectral norm that ran once, so that u and v are known before and after."""
-    return kind_of(made) == "spectral_norm" and len(_calls(run, made)) == 1
+def _moves(made: Made) -> bool:
+    """Whether it is a norm whose u and v move in training."""
+    return kind_of(made) == "spectral_norm"
 
 
 def _calls(run: Run, made: Made) -> list[Made]:

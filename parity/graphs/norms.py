@@ -96,5 +96,46 @@ def stepped(made: Made, before: Mapping[str, Array], *, u_first: bool) -> dict[s
     return {made.layer.tensors[f"{made.role}_{part}"].key: after[part] for part in "uv"}
 
 
+def moves(made: Made, before: Mapping[str, Array], times: int, *, u_first: bool) -> list[dict[str, Bounded]]:
+    """u and v by key after 0, 1 and up to `times` steps, one after the other.
+
+    A step carries an error of what it starts from on, at most by |W| / (u W v) for each of its two products.
+    """
+    keys = [made.layer.tensors[f"{made.role}_{part}"].key for part in "uv"]
+    found = [{key: (np.asarray(before[key], np.float64).reshape(-1), np.zeros(before[key].size)) for key in keys}]
+    for _ in range(times):
+        here = at(before, found[-1])
+        earlier = _length(found[-1]) * gain(made, here) ** 2
+        after = stepped(made, here, u_first=u_first)
+        found.append({key: (value, off + earlier) for key, (value, off) in after.items()})
+    return found
+
+
+def at(before: Mapping[str, Array], moved: Mapping[str, Bounded]) -> dict[str, Array]:
+    """The state with u and v as they are after some steps."""
+    return {**before, **{key: value.reshape(before[key].shape) for key, (value, _) in moved.items()}}
+
+
+def gain(made: Made, state: Mapping[str, Array]) -> float:
+    """|W| (Frobenius) over u W v: how much larger an error may become in a product with W that is made 1 long."""
+    op, params = _spectral(made, state)
+    sigma = estimate(op, {}, params, train=False).sigma
+    return float(np.linalg.norm(params["weight_orig"]) / max(abs(sigma), _EPS))
+
+
+def weight_after(made: Made, shape: tuple[int, ...], before: Mapping[str, Array], moved: dict[str, Bounded]) -> Bounded:
+    """The weight of a spectral norm with u and v as they are after some steps."""
+    state = at(before, moved)
+    found = weight_of(made, shape, state)
+    assert found is not None
+    weight, off = found
+    return weight, off + np.abs(weight) * gain(made, state) * _length(moved)
+
+
+def _length(moved: Mapping[str, Bounded]) -> float:
+    """How far u and v may be off together, as a length."""
+    return float(sum(np.linalg.norm(off) for _, off in moved.values()))
+
+
 _EPS = 1e-12
 """PyTorch's, of spectral norms."""
