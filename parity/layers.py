@@ -29,7 +29,7 @@ Array = NDArray[Any]
 Pair = tuple[Trace, Trace]
 
 CLEAR = 0.5
-"""Up to this ratio a side that is held against the bound of the other, for nearly the same inputs, clearly passes."""
+"""Up to this ratio a side clearly passes that is held against a floor, or against the bound of the other side."""
 
 REPEAT = 2.0
 """Two runs of the same layers may each lie one accumulated rounding from float64."""
@@ -185,8 +185,9 @@ def _both(
 ) -> tuple[Held, Held]:
     """Both sides of one output, each held against float64 of its own inputs.
 
-    A bound may cost more than all the rest. Where the sides had nearly the same inputs, b is first held against the
-    bound of a, and against its own only where it does not clearly pass.
+    A bound may cost more than all the rest, so it is worked out only where its floor does not clearly decide. Where the
+    sides had nearly the same inputs, b is first held against the floor or the bound of a, and against its own bound
+    only where it does not clearly pass.
     """
     a, b = (trace.values.pop(value.ref, None) for trace in traces)
     kernels = [(trace.port, node.op) for trace in traces]
