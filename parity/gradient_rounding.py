@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from twinzoo.parity.bounds.gradients import layers, losses, norms, pointwise, reductions, spatial, spectral, structure
 from twinzoo.parity.bounds.precision import FLOAT32, Format, Precision
-from twinzoo.parity.rounding import widened
+from twinzoo.parity.rounding import flushed, widened, with_flushed
+from twinzoo.ports.reference import evaluate
 from twinzoo.ports.reference.backward.rule import Pulled
+from twinzoo.ports.reference.pull import pull
 from twinzoo.ports.reference.rule import Params
 from twinzoo.zoo.spec import Node
 
@@ -74,10 +76,36 @@ def gradient_bound(
     of_weights = precision if weights is None else replace(precision, stored=weights)
     with np.errstate(all="ignore"):
         bounds = rule(node.attrs, held, np.asarray(gradient, np.float64), outputs[0], off, pulled, *wide, r=precision)
-        return Pulled(
+        found = Pulled(
             tuple(_widened(b, x, precision) for b, x in zip(bounds.inputs, pulled.inputs, strict=True)),
             {role: np.asarray(_widened(bounds.params[role], x, of_weights)) for role, x in pulled.params.items()},
         )
+        return _with_flushed(node, held, wide, np.asarray(gradient, np.float64), pulled, found, train)
+
+
+def _with_flushed(
+    node: Node,
+    params: Params,
+    inputs: tuple[Array, ...],
+    gradient: Array,
+    pulled: Pulled,
+    bounds: Pulled,
+    train: bool,
+) -> Pulled:
+    """The bounds with what comes of flushing tensors, inputs and gradient before they are used."""
+    held, given, due = {r: flushed(x) for r, x in params.items()}, tuple(map(flushed, inputs)), flushed(gradient)
+    if all(x is y for x, y in zip((*held.values(), *given, due), (*params.values(), *inputs, gradient), strict=True)):
+        return bounds
+    if any(draw not in params for draw in node.draws):
+        return bounds
+    other = pull(node, held, given, evaluate(node, held, given, train=train), due, train=train)
+    return Pulled(
+        tuple(
+            None if b is None else with_flushed(b, x, y)
+            for b, x, y in zip(bounds.inputs, pulled.inputs, other.inputs, strict=True)
+        ),
+        {role: with_flushed(b, pulled.params[role], other.params[role]) for role, b in bounds.params.items()},
+    )
 
 
 def _widened(bound: Array | None, gradient: Array | None, precision: Precision) -> Array | None:

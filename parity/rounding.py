@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from twinzoo.parity.bounds import norms, pointwise, products, reductions, spatial, spectral
 from twinzoo.parity.bounds.pointwise import Rule, exact
 from twinzoo.parity.bounds.precision import FLOAT32, SINGLE, Precision
+from twinzoo.ports.reference import evaluate
 from twinzoo.ports.reference.rule import Params
 from twinzoo.zoo.spec import Node
 
@@ -78,11 +79,39 @@ def bound(
     with np.errstate(all="ignore"):
         inner = np.broadcast_to(rule(node.attrs, held, outputs[0], *wide, r=precision), outputs[0].shape)
         allowed = widened(inner, outputs[0], precision)
+        allowed = with_flushed(allowed, outputs[0], _of_flushed(node, held, wide, train))
     if outputs[0].dtype.kind in "iu":
         allowed = np.zeros(outputs[0].shape)
     if node.op == "topk" and len(outputs) == 2:
         return allowed, reductions.tied_places(node.attrs, wide[0], *outputs)
     return (allowed, *(np.zeros(other.shape) for other in outputs[1:]))
+
+
+def flushed(x: Array) -> Array:
+    """With zeros for what is too small to have all its digits, as a processor may be told to read it; else the same."""
+    small = (np.abs(x) < SINGLE.least) & (x != 0)
+    return np.where(small, 0.0, x) if small.any() else x
+
+
+def with_flushed(bound: Array, some: Array | None, other: Array | None) -> Array:
+    """A bound around one result of float64, wider where another, of flushed numbers, is not yet within it."""
+    if some is None or other is None:
+        return bound
+    apart = np.abs(np.asarray(some) - np.asarray(other))
+    return np.where(np.isfinite(apart) & (apart > bound), bound + apart, bound)
+
+
+def _of_flushed(node: Node, params: Params, inputs: tuple[Array, ...], train: bool) -> Array | None:
+    """The output where the inputs and tensors are flushed before they are used; None where that changes none of them.
+
+    Sums of products have what it changes in their bounds.
+    """
+    if node.op in FLOORS or any(draw not in params for draw in node.draws):
+        return None
+    held, given = {role: flushed(value) for role, value in params.items()}, tuple(map(flushed, inputs))
+    if all(x is y for x, y in zip((*held.values(), *given), (*params.values(), *inputs), strict=True)):
+        return None
+    return evaluate(node, held, given, train=train)[0]
 
 
 def widened(inner: Array, out: Array, precision: Precision) -> Array:

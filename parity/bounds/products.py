@@ -64,7 +64,7 @@ def matmul_bound(
     given, shift = out / scale, bias / scale
     walks = [walk] if followed else []
     inner = product_bound(walks, given - shift, own + TINY * count, count, shift, given, r)
-    bound: Array = scale * inner + TINY * (1 + count) * (1 + y_scale)
+    bound: Array = scale * inner + TINY * (1 + count) * (1 + x_scale + y_scale)
     return bound
 
 

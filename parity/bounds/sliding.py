@@ -208,5 +208,5 @@ def sliding_bound(
 
     together(x.size + weight.size, *(partial(fill, axes) for axes in how.phases()))
     bound *= scale
-    bound += TINY * (1 + counts) * (1 + w_scale.item())
+    bound += TINY * (1 + counts) * (1 + x_scale.item() + w_scale.item())
     return bound
