@@ -233,8 +233,6 @@ def _params(node: Node, trace: Trace) -> dict[str, Array]:
 
 def _wide(tensor: Array) -> Array:
     """In float64."""
-    if not tensor.ndim:
-        return np.asarray(tensor, np.float64)
     wide, half = np.empty(tensor.shape), len(tensor) // 2
     together(
         tensor.size,

@@ -92,14 +92,15 @@ def _constants(paired: Paired) -> set[str]:
 
 
 def _cotangents(paired: Paired, run: Run) -> dict[str, list[Array]]:
-    """What each value was pulled with as an output of the model, by reference, each time that it is returned."""
+    """What each value was pulled with as an output of the model, by reference, each time that the side returns it."""
     found: dict[str, list[Array]] = {}
-    for operation in paired.a.graph.operations:
-        if operation.kind == OUTPUT and operation.operands:
+    for position, operation in enumerate(paired.a.graph.operations):
+        returned = operation if run is paired.a else paired.operations(position)[1]
+        if operation.kind == OUTPUT and operation.operands and returned is not None:
             (operand, output), *_ = operation.operands
             value = paired.a.values.get(operand)
             if output == 0 and value is not None and value.dtype.kind not in "iub":
-                index = int(str(operation.attrs["index"]))
+                index = int(str(returned.attrs["index"]))
                 pulled = run.how.pull(index, value.shape)
                 found.setdefault(node_name(operand), []).append(_as_returned(run, index, pulled))
     return found

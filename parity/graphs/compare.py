@@ -126,7 +126,7 @@ def _findings(
     framework = paired.b.info.framework
     dropouts = {position for position, finding in of_training if finding.cause == "dropout"}
     for row in rows:
-        if row.ok or row.quantity != OUTPUT or row.name.startswith("model: "):
+        if row.quantity != OUTPUT or row.name.startswith("model: "):
             continue
         position = _position(row.name)
         if not (row.a.ok and row.b.ok) and position not in dropouts:
@@ -148,7 +148,7 @@ def _findings(
 
 def _wrong_outputs(rows: list[LayerResult]) -> list[int]:
     """The positions of what the models return that is not what it should be."""
-    wrong = [row.name for row in rows if not row.ok and row.quantity == OUTPUT and row.name.startswith("model: ")]
+    wrong = [row.name for row in rows if not row.ok and row.name.startswith("model: ")]
     return [_position(name.removeprefix("model: ")) for name in wrong]
 
 
@@ -200,7 +200,7 @@ def _whole(paired: Paired, rows: list[LayerResult]) -> list[Finding]:
 
 
 def _kernels(paired: Paired, used: Mapping[tuple[str, str, str], list[str]]) -> list[KernelUse]:
-    """The gradients that needed an allowance for their kernels."""
+    """The gradients that were given an allowance for their kernels."""
     uses = []
     for (port, op, dtype), names in used.items():
         layers, known = tuple(paired.name(_position(name)) for name in names), gradient_kernel_of(port, op, dtype)

@@ -94,7 +94,6 @@ def _drawn(drawing: Drawing, run: Run, position: int, operands: list[Value]) -> 
         node = drawing.spec.nodes[name]
         weights = weights_of(node, run.graph.layers[operation.layer], run.state) if operation.layer else {}
     except (SpecError, TypeError):
-        drawing.spec.nodes.pop(name, None)
         return None
     if weights is None or tuple(value.shape) != run.values[position].shape:
         drawing.spec.nodes.pop(name)

@@ -110,7 +110,7 @@ def _digest(arrays: Mapping[str, Array]) -> str:
     found = hashlib.sha256()
     for name, array in arrays.items():
         found.update(f"{name} {array.dtype} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
+        found.update(np.ascontiguousarray(array).view(np.uint8).data)
     return found.hexdigest()
 
 

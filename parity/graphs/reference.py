@@ -143,8 +143,7 @@ class _Pass:
 
     def _step(self, operation: Operation) -> _Step:
         inputs = tuple(self.values[operand] for operand in operation.operands)
-        attrs = {name: value for name, value in operation.attrs.items() if name != BATCH}
-        drawn = Alone(operation.kind, attrs, {}).drawn(inputs)
+        drawn = Alone(operation.kind, operation.attrs, {}).drawn(inputs)
         layer = self._graph.layers.get(operation.layer)
         held = {} if drawn is None or layer is None else weights_of(drawn.node, layer, self._state)
         if drawn is None or held is None:

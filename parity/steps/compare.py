@@ -89,13 +89,12 @@ def compare_steps(
     record = run_both(sides, given, progress, pairs or {})
     hold(record, draws, seed)
     causes = diagnose(record)
-    rows = [] if record.unequal_start else [_row(record, step) for step in range(1, len(given) + 1)]
+    rows = [_row(record, step, judged=not record.unequal_start) for step in range(1, len(given) + 1)]
     findings = [*record.findings, *(item.finding for item in causes)]
     first = None
     if record.unequal_start:
         start = next(finding for finding in record.findings if finding.cause == "weight-value")
         first = Divergence(0, "start", start.layer)
-        rows = [_row(record, step, judged=False) for step in range(1, len(given) + 1)]
     elif causes:
         first = Divergence(causes[0].step, causes[0].stage, causes[0].finding.layer)
     envelope = f"{draws} restarts of {record.anchor} an ulp away" if record.anchor else ""
@@ -112,7 +111,7 @@ def compare_steps(
     )
 
 
-def _row(record: Record, step: int, *, judged: bool = True) -> StepRow:
+def _row(record: Record, step: int, *, judged: bool) -> StepRow:
     """One step; nothing is judged where the sides did not start alike."""
     a, b = (losses[step - 1] for losses in record.losses)
     limits = record.noise(step, LOSS) if judged else {}
@@ -130,5 +129,5 @@ def _row(record: Record, step: int, *, judged: bool = True) -> StepRow:
 
 
 def _words(given: Any) -> str:
-    kind = given if isinstance(given, type) or hasattr(given, "__qualname__") else type(given)
+    kind = given if hasattr(given, "__qualname__") else type(given)
     return f"{kind.__module__}.{kind.__qualname__}"

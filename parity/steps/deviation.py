@@ -48,18 +48,22 @@ class Apart(NamedTuple):
     unit: float
 
 
+def is_float(array: Array) -> bool:
+    """Whether its elements are rounded; NumPy does not count bfloat16 as a kind of float."""
+    return array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+
+
 def roundoff(array: Array) -> float:
     """The unit roundoff u of an array's element type; float32's for whole numbers."""
-    kind = array.dtype
-    if kind.name == "bfloat16":
-        return 2.0**-9
-    return float(np.finfo(kind).eps) / 2 if kind.kind == "f" else 2.0**-24
+    if array.dtype.name == "bfloat16":
+        return 2.0**-8
+    return float(np.finfo(array.dtype).eps) / 2 if array.dtype.kind == "f" else 2.0**-24
 
 
 def losses_apart(x: Mapping[str, float], y: Mapping[str, float]) -> dict[Quantity, Apart]:
     """Two sets of losses, by the names that both have."""
     found = {}
-    for name in x.keys() & y.keys():
+    for name in [name for name in x if name in y]:
         size = abs(x[name]) if np.isfinite(x[name]) else 0.0
         found[Quantity(LOSS, name)] = Apart(_mean(np.array([x[name]]), np.array([y[name]])), size, 2.0**-24 * size)
     return found

@@ -13,7 +13,7 @@ import numpy as np
 
 from twinzoo.parity.steps.causes.cause import STAGES, Cause, cause, sizes, times
 from twinzoo.parity.steps.causes.optimizers import optimizer_causes
-from twinzoo.parity.steps.deviation import BUFFER, LOSS, PARAMETER, Quantity
+from twinzoo.parity.steps.deviation import LOSS, PARAMETER, Quantity
 from twinzoo.parity.steps.identify import Explained, Identifier
 from twinzoo.parity.steps.record import Record
 from twinzoo.parity.steps.stage_losses import losses_at, lost_losses, scaled_loss
@@ -106,11 +106,11 @@ def _at(record: Record, step: int, explained: Mapping[str, Explained], known: li
         found.append(scaled)
         lost = []
     agreeing = any(q.kind == LOSS and q not in wrong for q in ratios)
-    earlier = [item for item in known if item.step <= step and item.stage in ("optimizer", "schedule")]
+    earlier = [item for item in known if item.step <= step]
     follows = bool(lost) and agreeing and bool(earlier)
     if lost and not follows:
         found.append(lost_losses(record, step, lost, wrong))
-    if lost or follows or any(item.stage in ("loss", "optimizer") for item in found):
+    if lost or any(item.stage in ("loss", "optimizer") for item in found):
         backward = [item for item in backward if item.finding.cause == "grad-missing"]
     found += backward
     found += buffers_at(record, step, wrong)
@@ -129,6 +129,5 @@ def _unexplained(record: Record, step: int, wrong: set[Quantity]) -> Cause:
         f"{worst} is {apart.distance:.3g} apart on average, {times(ratios[worst])} what rounding explains; "
         "no optimizer that is known here makes both sides' steps"
     )
-    stage = "optimizer" if worst.kind != BUFFER else "buffers"
     fix = "return the optimizer's state from state() and the gradients from gradients(), to see which of them it is"
-    return cause(step, stage, "unexplained", [record.pairs.label(worst.name)], evidence, fix)
+    return cause(step, "optimizer", "unexplained", [record.pairs.label(worst.name)], evidence, fix)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twinzoo.parity.steps.deviation import Apart, Quantity, losses_apart, states_apart
+from twinzoo.parity.steps.deviation import Apart, Quantity, is_float, losses_apart, states_apart
 from twinzoo.parity.steps.state import State, read_state
 from twinzoo.parity.steps.stepper import Side
 
@@ -56,7 +56,7 @@ class Draw:
 
     def __call__(self, array: Array) -> Array:
         """Move each element that is not 0; whole numbers stay."""
-        if array.dtype.kind != "f":
+        if not is_float(array):
             return array
         away = np.where(self.random.random(array.shape) < 0.5, self._away, -self._away).astype(array.dtype)
         moved = array
@@ -124,7 +124,7 @@ def _rescaled(before: Mapping[str, Array], after: Mapping[str, Array], rng: np.r
     squares, trained = {id(value) for value in state.slots.get("v", {}).values()}, state.trained()
     made = dict(after)
     for key, value in after.items():
-        if value.dtype.kind == "f" and key in trained:
+        if is_float(value) and key in trained:
             moved = value.astype(np.float64) - before[key]
             made[key] = (value + factor * moved).astype(value.dtype)
         elif id(value) in squares:

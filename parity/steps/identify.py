@@ -7,6 +7,7 @@ Else the cause is the smallest change of rule after which each side is reproduce
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from twinzoo.parity.steps.moments import Betas, has_moments, possible_betas
 from twinzoo.parity.steps.rules import Fit, Rule, allowed, direction, fit
-from twinzoo.parity.steps.simulate import fitting, simulated, told
+from twinzoo.parity.steps.simulate import candidates, fitting, simulated, told
 from twinzoo.parity.steps.tracks import Track
 
 NONE: Betas = (0.0, 0.0)
@@ -68,7 +69,7 @@ class Explained:
         with np.errstate(all="ignore"):
             low, high = b.low / a.high, b.high / a.low
         sure = np.isfinite(low) & np.isfinite(high) & (a.low > 0)
-        if not sure.any() or not self.apart:
+        if not sure.any():
             return None
         least, most = float(low[sure].max()), float(high[sure].min())
         return (least + most) / 2 if least <= most and not least <= 1 <= most else None
@@ -79,7 +80,7 @@ class Identifier:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Rule, Rule], float] = {}
-        self._betas: dict[Betas, None] = {}
+        self._betas: dict[tuple[str, Betas], None] = {}
         self._failures: Counter[str] = Counter()
 
     def explain(self, a: Track, b: Track) -> Explained | None:
@@ -99,21 +100,22 @@ class Identifier:
 
     def _simulated(self, kind: str, a: Track, b: Track) -> Explained | None:
         """With moments made from the gradients, by the coefficients that fit."""
-        rules = [Rule(kind)]
-        if kind == "adam":
-            rules = [Rule(kind, *settings) for settings in product(_EPS, _PLACES, (0, None))]
-        found = []
-        for track in (a, b):
-            decays = [replace(rules[0], decay=decay) for decay in _decays(kind, simulated(kind, track, _FIRST), _FIRST)]
-            betas = fitting(kind, track, [*rules, *decays], self._betas)
-            if betas is None:
-                return None
-            self._betas.setdefault(betas)
-            found.append(betas)
-        made = simulated(kind, a, found[0]), simulated(kind, b, found[1])
+        usual = candidates(kind) if self._failures[kind] < _PATIENCE else ()
+        tried = [*(betas for own, betas in self._betas if own == kind), *usual]
+        ours = _coefficients(kind, a, tried)
+        theirs = None if ours is None else _coefficients(kind, b, [ours, *tried])
+        if ours is None or theirs is None:
+            self._failures[kind] += 1
+            return None
+        if ours != theirs:
+            ours = _coefficients(kind, a, [theirs, ours]) or ours  # a's gradients may be 0, and then say nothing
+        made = simulated(kind, a, ours), simulated(kind, b, theirs)
         if any(track.blur is not None and np.median(track.blur) > _BLURRED for track in made):
             return None
-        return self._ruled(kind, *made, (found[0], found[1]))
+        found = self._ruled(kind, *made, (ours, theirs))
+        if found is not None:
+            self._betas |= dict.fromkeys(((kind, ours), (kind, theirs)))
+        return found
 
     def _ruled(self, kind: str, a: Track, b: Track, betas: tuple[Betas, Betas]) -> Explained | None:
         """By the rules that explained others, else by the best of all."""
@@ -175,6 +177,15 @@ def _betas(a: Track, b: Track) -> tuple[Betas, Betas] | None:
     if common:
         return common[0], common[0]
     return (ours[0], theirs[0]) if ours and theirs else None
+
+
+def _coefficients(kind: str, track: Track, tried: Iterable[Betas]) -> Betas | None:
+    """The first of these with which some rule makes the recorded steps, with a weight decay or without."""
+    rules = [Rule(kind)]
+    if kind == "adam":
+        rules = [Rule(kind, *settings) for settings in product(_EPS, _PLACES, (0, None))]
+    decays = _decays(kind, simulated(kind, track, _FIRST), _FIRST)
+    return fitting(kind, track, [*rules, *(replace(rules[0], decay=decay) for decay in decays)], dict.fromkeys(tried))
 
 
 def _usual(kind: str, track: Track) -> Rule:

@@ -58,6 +58,7 @@ class LiveStepper:
             self._training = native.Training(model, loss or native.distance(_target), optimizer, train)
         self._functions = live(model)
         self._tensors = self._read()
+        self._counted = {key: value for key, value in self._tensors.items() if _counts(key)}
         self.dropouts: list[str] = self._training.dropouts if train else []
 
     def step(self, batch: Mapping[str, Array]) -> dict[str, float]:
@@ -89,8 +90,8 @@ class LiveStepper:
     def load(self, state: Mapping[str, Array]) -> None:
         """Go on from a state."""
         self._count = int(state["optimizer.step"])
-        counted = np.array(self._count)
-        self._tensors = {key: counted if _counts(key) else np.asarray(state[key]) for key in self._tensors}
+        counted = {key: value + self._count for key, value in self._counted.items()}
+        self._tensors = {key: np.asarray(state[key]) for key in self._tensors if key not in counted} | counted
         self._training.load_slots(state, self._count)
 
     def _read(self) -> dict[str, Array]:

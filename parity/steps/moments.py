@@ -65,8 +65,7 @@ def _fitted_seconds(track: Track, first: float) -> list[float]:
     """The second beta that is nearest to the record, as it would be written and as it is, if there is one."""
     v = track.slots["v"]
     square = gradients(track, first) ** 2
-    past, change = (v[:-1] - square).ravel(), (v[1:] - square).ravel()
-    weight = np.where(square.ravel() > 0, 1 / np.maximum(square.ravel(), _TINY), 0.0)
-    total = float(((past * weight) ** 2).sum())
-    found = float((past * change * weight**2).sum()) / total if total > 0 else -1.0
+    past, change = v[:-1] - square, v[1:] - square
+    total = float((past**2).sum())
+    found = float((past * change).sum()) / total if total > 0 else -1.0
     return [*(1 - float(f"{1 - found:.{digits}g}") for digits in (1, 2, 3)), found] if 0 <= found < 1 else []

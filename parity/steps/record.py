@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from twinzoo.parity.steps.deviation import (
     POOL,
     Apart,
     Quantity,
+    is_float,
     losses_apart,
     roundoff,
     states_apart,
@@ -46,7 +49,7 @@ class Record:
     Attributes:
         sides: what was run.
         starts: the states before the first step, under each side's own keys.
-        first: side b's state after the first step, and side a's.
+        first: the states after the first step, side b's under side a's names.
         pairs: which tensors belong together.
         batches: what both were fed.
         losses: of side a and b, by step.
@@ -94,12 +97,10 @@ def run_both(
 ) -> Record:
     """Run both sides over all batches, and compare them after every step; `known` are pairs of keys, a's first."""
     starts = (sides[0].raw(), sides[1].raw())
-    a, b = (side.read(stepped=False) for side in sides)
-    pairs = pair(a, b, known)
-    record = Record(sides, starts, pairs, batches)
-    b = pairs.carried(b)
-    origin = a
-    different = different_starts(a, b, pairs)
+    a, own = (side.read(stepped=False) for side in sides)
+    record = Record(sides, starts, pair(a, own, known), batches)
+    origin, b, there = a, record.pairs.carried(own), (a.tensors.keys(), own.tensors.keys())
+    different = different_starts(a, b, record.pairs)
     record.unequal_start = bool(different)
     record.tracks[0].add(a)
     record.tracks[1].add(b)
@@ -107,17 +108,17 @@ def run_both(
         for side, losses in zip(sides, record.losses, strict=True):
             losses.append(side.step(batch))
         a, own = sides[0].read(), sides[1].read()
-        if index == 0 and a.tensors.keys() != origin.tensors.keys():  # some are only there once a batch was
-            pairs = record.pairs = pair(a, own, known)
-        b = pairs.carried(own)
+        if (found := (a.tensors.keys(), own.tensors.keys())) != there:  # some are only there once a batch was
+            record.pairs, there = pair(a, own, known), found
+        b = record.pairs.carried(own)
         if index == 0:
             record.first = (a, b)
-            record.findings = [*pairs.findings, *different, *_after_first(record, a, b)]
         for recorder, state in zip(record.tracks, (a, b), strict=True):
             recorder.add(state)
         record.numbers.append((a.numbers, b.numbers))
         record.apart.append({**losses_apart(record.losses[0][-1], _renamed(record)), **states_apart(a, b, origin)})
         say(index + 1)
+    record.findings = [*record.pairs.findings, *different, *_unpaired_losses(record), *_unpaired_slots(record)]
     return record
 
 
@@ -130,20 +131,26 @@ def _renamed(record: Record) -> dict[str, float]:
     return b
 
 
-def _after_first(record: Record, a: State, b: State) -> list[Finding]:
-    """What has no counterpart among the losses and in the optimizers' states."""
-    ours, theirs = record.losses[0][-1], _renamed(record)
-    findings = []
-    for name in [*ours, *(name for name in theirs if name not in ours)]:
-        if (name in ours) != (name in theirs):
-            has = "a" if name in ours else "b"
-            evidence = f"only {has} returns a loss of this name, so it was not compared"
-            findings.append(Finding(name, "unexplained", evidence, "return the same names from step() on both sides"))
-    given = [bool(state.slots.keys() - {GRADIENT}) for state in (a, b)]
+def _unpaired_losses(record: Record) -> list[Finding]:
+    """A line for each loss that one side alone returns, with the first step in which it does."""
+    found: dict[str, Finding] = {}
+    for step, (ours, theirs) in enumerate(zip(*record.losses, strict=True), 1):
+        for name in [*ours, *theirs]:
+            if (name in ours) != (name in theirs):
+                has = "a" if name in ours else "b"
+                evidence = f"only {has} returns a loss of this name in step {step}, so it was not compared"
+                fix = "return the same names from step() on both sides"
+                found.setdefault(name, Finding(name, "unexplained", evidence, fix))
+    return [*found.values()]
+
+
+def _unpaired_slots(record: Record) -> list[Finding]:
+    """What has no counterpart in the optimizers' states after the first step."""
+    given = [bool(state.slots.keys() - {GRADIENT}) for state in record.first]
     if given[0] != given[1]:
         only, other = ("a", "b") if given[0] else ("b", "a")
         record.notes.append(f"only {only} gives its optimizer's state: {other}'s was not compared")
-    return findings + unpaired_slots(a, b)
+    return unpaired_slots(*record.first)
 
 
 def hold(record: Record, draws: int, seed: int) -> None:
@@ -152,9 +159,9 @@ def hold(record: Record, draws: int, seed: int) -> None:
     judge = Judge(loaded=anchor is not None and anchor.loads)
     if anchor is None:
         record.notes.append(
-            "no envelope for long curves: neither side can be restarted (by a function that makes the stepper, or "
-            f"load(state)), so only step 1 was held to a derived bound, the parameters up to step {BLIND}, and the "
-            "optimizers' own arithmetic in every step"
+            "no envelope for long curves: neither side can be restarted an ulp away (by load(state), or by a function "
+            "that makes the stepper, if batches are no whole numbers), so only step 1 was held to a derived bound, the "
+            f"parameters up to step {BLIND}, and the optimizers' own arithmetic in every step"
         )
         for step, apart in enumerate(record.apart, 1):
             ratios, allowed = judge.without(apart, step)
@@ -167,7 +174,8 @@ def hold(record: Record, draws: int, seed: int) -> None:
     carry = record.pairs.carried if anchor is record.sides[1] else lambda state: state
     names = {value.sources[0]: key for key, value in record.pairs.values.items() if len(value.sources) == 1}
     recorder.add(carry(read_state(record.starts[index])))
-    near = [Draw([seed, i]) for i in range(1, draws + 1)]
+    draw = Draw if anchor.loads else partial(_Coarse, _usual_type(record.starts[index]))
+    near = [draw([seed, i]) for i in range(1, draws + 1)]
     for step, run in enumerate(restarts(anchor, record.starts[index], record.batches, near)):
         recorder.add(carry(run.state))
         losses.append(run.losses)
@@ -179,18 +187,46 @@ def hold(record: Record, draws: int, seed: int) -> None:
     for i in range(0 if record.unequal_start else _FAR_PAIRS):
         if all(ratio <= 1 for ratios in record.ratios for ratio in ratios.values()):
             break
-        far = [Draw([seed, draws + 1 + i], _FAR, mirrored=mirrored) for mirrored in (False, True)]
+        far = [draw([seed, draws + 1 + i], _FAR, mirrored=mirrored) for mirrored in (False, True)]
         _hold_again(record, [run.spread for run in restarts(anchor, record.starts[index], record.batches, far)], names)
 
 
+class _Coarse(Draw):
+    """A Draw of batches for a side whose own numbers are coarser, which would not see an ulp of a double."""
+
+    def __init__(self, own: np.dtype[Any], seed: Sequence[int], ulps: int = 1, *, mirrored: bool = False) -> None:
+        super().__init__(seed, ulps, mirrored=mirrored)
+        self._own = own
+
+    def __call__(self, array: Array) -> Array:
+        """Move each element that is not 0 by ulps of the side's type, in the type that it has."""
+        near = array.astype(self._own)
+        if not is_float(array) or roundoff(array) >= roundoff(near):
+            return super().__call__(array)
+        return np.asarray(array + (super().__call__(near).astype(array.dtype) - near.astype(array.dtype)))
+
+
+def _usual_type(start: Mapping[str, Array]) -> np.dtype[Any]:
+    """The type of most numbers that the side computes with."""
+    counts: Counter[np.dtype[Any]] = Counter()
+    for value in filter(is_float, read_state(start).tensors.values()):
+        counts[value.dtype] += value.size
+    return max(counts, key=lambda kind: counts[kind], default=np.dtype(np.float32))
+
+
 def _anchor(record: Record) -> Side | None:
-    """The side to be restarted: a, or b where its numbers are coarser, since an ulp of a double explains no float32."""
-    able = [(side, start) for side, start in zip(record.sides, record.starts, strict=True) if side.restartable]
+    """The side to be restarted: a, or b where its numbers are coarser, since an ulp of a double explains no float32.
+
+    A side that is not loaded can be moved by its batches alone.
+    """
+    moved = any(is_float(value) for batch in record.batches for value in batch.values())
+    sides = zip(record.sides, record.starts, strict=True)
+    able = [(side, start) for side, start in sides if side.loads or (side.restartable and moved)]
     return max(able, key=lambda item: _coarseness(item[1]), default=(None, {}))[0]
 
 
 def _coarseness(start: Mapping[str, Array]) -> float:
-    return max((roundoff(value) for value in start.values() if value.dtype.kind == "f"), default=0.0)
+    return max((roundoff(value) for value in start.values() if is_float(value)), default=0.0)
 
 
 def _hold_again(record: Record, spreads: Sequence[Mapping[Quantity, float]], names: Mapping[str, str]) -> None:

@@ -142,7 +142,7 @@ def _report(plain: dict[str, Any]) -> StepsReport:
     plain.pop("ok")
     first = plain["first_divergence"]
     plain["first_divergence"] = Divergence(**first) if first else None
-    plain["findings"] = [Finding(**finding) for finding in plain["findings"]]
+    plain["findings"] = [Finding(**finding | {"source": tuple(finding["source"])}) for finding in plain["findings"]]
     plain["steps"] = [_row(row) for row in plain["steps"]]
     return StepsReport(**plain)
 

@@ -80,7 +80,7 @@ def _adam(rule: Rule, track: Track, betas: tuple[float, float]) -> Array:
     m, v = track.slots["m"][1:], np.maximum(track.slots["v"][1:], 0.0)
     first = second = np.ones((track.steps, 1))
     if rule.counted is not None:
-        t = np.maximum(track.count[:, None] + rule.counted, 0.5)
+        t = track.count[:, None] + rule.counted
         first, second = 1 - betas[0] ** t, 1 - betas[1] ** t
     with np.errstate(all="ignore"):
         if rule.place == "after":
@@ -118,7 +118,7 @@ def fit(rule: Rule, track: Track, betas: tuple[float, float]) -> Fit:
         high = np.where(used, middle + half, np.inf).min(axis=1, initial=np.inf)
         weights = np.where(used, steps / limit, 0.0)
         square = (weights**2).sum(axis=1)
-        nearest = np.where(square > 0, -(weights * moves / limit).sum(axis=1) / np.where(square > 0, square, 1.0), 0.0)
+        nearest = -(weights * moves / limit).sum(axis=1) / np.where(square > 0, square, 1.0)
         known = (low <= high) & np.isfinite(low) & np.isfinite(high)
         rate = np.where(known, (low + high) / 2, nearest)
     return Fit(low, high, rate, misses(rule, track, betas, rate))

@@ -51,10 +51,10 @@ def candidates(kind: str) -> Iterator[Betas]:
     yield from USUAL if kind == "adam" else ((momentum, 0.0) for momentum in _MOMENTA)
 
 
-def fitting(kind: str, track: Track, rules: Iterable[Rule], known: Iterable[Betas]) -> Betas | None:
+def fitting(kind: str, track: Track, rules: Iterable[Rule], tried: Iterable[Betas]) -> Betas | None:
     """The first coefficients with which one of the rules makes the recorded steps."""
     rules = list(rules)
-    for betas in dict.fromkeys([*known, *candidates(kind)]):
+    for betas in tried:
         made = simulated(kind, track, betas)
         if any(fit(rule, made, betas).possible for rule in rules):
             return betas

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf, isclose
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twinzoo.parity.steps.causes.cause import Cause, cause, times
 from twinzoo.parity.steps.causes.losses import loss_causes
 from twinzoo.parity.steps.causes.replays import label_cause, order_cause, repeat_cause
 from twinzoo.parity.steps.deviation import BUFFER, LOSS, Quantity
 from twinzoo.parity.steps.record import Record
-from twinzoo.parity.steps.state import is_buffer
+from twinzoo.parity.steps.state import is_buffer, is_pool
+
+Array = NDArray[Any]
 
 
 def losses_at(record: Record, step: int, wrong: list[str], counts: Mapping[int, str]) -> list[Cause]:
@@ -41,29 +46,36 @@ def _order(record: Record, left: list[str], limits: Mapping[str, float]) -> Caus
     for ours, theirs in ((0, 1), (1, 0)):
         side = record.sides[ours]
         if side.loads:
-            after = {key: value for key, value in record.first[theirs].tensors.items() if not is_buffer(key)}
-            own = {
-                key if ours == 0 else record.pairs.values[key].sources[0]: value
-                for key, value in after.items()
-                if key in record.pairs.values and len(record.pairs.values[key].sources) == 1
-            }
-            own = {key: value.reshape(record.starts[ours][key].shape) for key, value in own.items()}
-            labels = ("ab"[ours], "ab"[theirs])
-            wanted = record.losses[theirs][0]
-            found = order_cause(side, record.starts[ours], own, record.batches[0], left, wanted, loose, labels)
+            labels, wanted = ("ab"[ours], "ab"[theirs]), record.losses[theirs][0]
+            after = _parameters_after(record, ours)
+            found = order_cause(side, record.starts[ours], after, record.batches[0], left, wanted, loose, labels)
             if found:
                 return found
     return None
 
 
+def _parameters_after(record: Record, ours: int) -> dict[str, Array]:
+    """The other side's parameters after the first step, under this side's keys and in its shapes."""
+    start, after = record.starts[ours], record.first[1 - ours].tensors
+    own = {key: (key, value.sources[0])[ours] for key, value in record.pairs.values.items() if len(value.sources) == 1}
+    return {
+        name: after[key].reshape(start[name].shape)
+        for key, name in own.items()
+        if name in start and not is_buffer(key) and not is_pool(key)
+    }
+
+
 def scaled_loss(record: Record, step: int, name: str, backward: list[Cause]) -> Cause | None:
     """A loss that is a multiple of the other side's, as all its gradients are."""
     x, y = (losses[step - 1][name] for losses in record.losses)
-    if not backward or x == 0 or any(abs(item.number - y / x) > 1e-3 * abs(y / x) for item in backward):
+    ratio = y / x if x else inf
+    known = all(item.finding.cause != "unexplained" and isclose(item.number, ratio, rel_tol=1e-3) for item in backward)
+    if not backward or not known:
         return None
     kind = "reduction" if backward[0].finding.cause == "reduction" else "scale"
     evidence = f"{x:.7g} in a, {y:.7g} in b, and {backward[0].finding.evidence}"
-    return cause(step, "loss", kind, [name], evidence, f"b: divide it by {y / x:.6g}")
+    fix = f"b: divide it by {ratio:.6g}" if ratio else "b: give it a's weight, and not 0"
+    return cause(step, "loss", kind, [name], evidence, fix)
 
 
 def lost_losses(record: Record, step: int, lost: list[str], wrong: set[Quantity]) -> Cause:

@@ -28,7 +28,7 @@ def gradients_at(
         off = {key: push for key, push in off.items() if record.pairs.label(key) not in told}
     stage = "backward" if tell else "backward or optimizer"
     agree = [record.ratios[step - 1].get(Quantity(GRADIENT, key), np.inf) <= 1 for key in off]
-    if tell and agree and all(agree):  # what the optimizer was given is the same, what it made of it is not
+    if all(agree):  # what the optimizer was given is the same, what it made of it is not
         stage = "optimizer"
     found = gradient_causes(step, off, counts, stage, record.pairs.label)
     sure = [item for item in found if item.finding.cause != "unexplained"]

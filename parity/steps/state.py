@@ -87,8 +87,7 @@ def is_pool(key: str) -> bool:
 
 def read_state(arrays: Mapping[str, Array]) -> State:
     """Sort the arrays of a state by what their keys say."""
-    entries = {key: Entry(value.shape, value.dtype) for key, value in arrays.items()}
-    unprefixed = training_state({key: entry for key, entry in entries.items() if not _OPTIMIZER.fullmatch(key)})
+    unprefixed = training_state({key: Entry(value.shape, value.dtype) for key, value in arrays.items()})
     state = State()
     kept: dict[str, Array] = {}
     for key, value in arrays.items():
@@ -108,12 +107,18 @@ def read_state(arrays: Mapping[str, Array]) -> State:
 
 
 def _numbered(tensors: Mapping[str, Array], kept: Mapping[str, Array]) -> dict[str, str]:
-    """torch's number of a parameter -> its key, where the parameters in their order fit the slots' shapes."""
+    """torch's number of a parameter -> its key, where the parameters in their order fit the slots' shapes.
+
+    Each of several optimizers counts from 0, so that their numbers are no places.
+    """
     trained = [key for key in tensors if not is_buffer(key)]
     places = {str(i): key for i, key in enumerate(trained)}
-    for name, value in kept.items():
-        found = _TORCH_SLOT.search(name)
-        if found and found["key"].isdigit() and value.size > 1:
+    numbered = {name: found for name in kept if (found := _TORCH_SLOT.search(name))}
+    if len({name[: found.start()] for name, found in numbered.items()}) > 1:
+        return {}
+    for name, found in numbered.items():
+        value = kept[name]
+        if value.size > 1:
             key = places.get(found["key"])
             if key is None or tensors[key].shape != value.shape:
                 return {}

@@ -21,7 +21,7 @@ class Stepper(Protocol):
     `load(state)` takes what `state()` returned, so that it can be restarted;
     `step_moved(batch, move)` is a step some of whose intermediate results are moved, by `move(array)` (of ones, to have
     factors);
-    `gradients()` gives those of the last step, by the keys of the parameters.
+    `gradients()` gives those of the last step, by the keys of the parameters; None, or nothing, where there is none.
     """
 
     def step(self, batch: Mapping[str, Array]) -> Mapping[str, float]:
@@ -96,18 +96,21 @@ class Side:
         found = self.stepper.state()
         if not isinstance(found, Mapping):
             raise ParityError(f"compare_steps: {self.label}.state() returned a {type(found).__name__}: not a dict")
-        arrays = {str(key): np.array(value) for key, value in found.items()}
-        for key, value in arrays.items():
-            if value.dtype.kind not in "fiub" and not value.dtype.name.startswith(("bfloat", "float8")):
-                raise ParityError(f"compare_steps: {self.label}.state()[{key!r}] is no array of numbers: {value.dtype}")
-        return arrays
+        return {str(key): _array(value, f"{self.label}.state()[{key!r}]") for key, value in found.items()}
 
     def read(self, *, stepped: bool = True) -> State:
-        """The state by what is what; after a step with its gradients, where the stepper offers them."""
+        """The state by what is what; after a step with its gradients, where the stepper offers them.
+
+        Raises:
+            ParityError: one of them is no array.
+        """
         state = read_state(self.raw())
         if stepped and callable(getattr(self.stepper, "gradients", None)):
-            found = {str(key): np.array(value) for key, value in self.stepper.gradients().items()}
-            state.slots[GRADIENT] = {key: value for key, value in found.items() if key in state.tensors}
+            state.slots[GRADIENT] = {
+                key: _array(value, f"{self.label}.gradients()[{key!r}]")
+                for key, value in self.stepper.gradients().items()
+                if key in state.tensors and value is not None
+            }
         return state
 
     def load(self, arrays: Mapping[str, Array]) -> None:
@@ -117,6 +120,18 @@ class Side:
 
 def _steps(given: Any) -> bool:
     return not isinstance(given, type) and all(callable(getattr(given, name, None)) for name in ("step", "state"))
+
+
+def _array(value: Any, where: str) -> Array:
+    """A copy as an array; a framework refuses its own tensors where they are on a device or part of a graph."""
+    try:
+        found = np.array(value)
+    except Exception as error:
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ParityError(f"compare_steps: {where} is no array: {line}") from error
+    if found.dtype.kind not in "fiub" and not found.dtype.name.startswith(("bfloat", "float8")):
+        raise ParityError(f"compare_steps: {where} is no array of numbers: {found.dtype}")
+    return found
 
 
 def checked_batch(batch: Any, step: int) -> dict[str, Array]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twinzoo.parity.measure import distances
 from twinzoo.parity.steps.causes.cause import Cause, cause
 from twinzoo.parity.steps.causes.replays import not_repeated
 from twinzoo.parity.steps.deviation import BUFFER, PARAMETER, POOL, Apart, Quantity, losses_apart
@@ -78,7 +79,7 @@ def _histories(record: Record, had: Recorder, rerun: Recorder) -> dict[Quantity,
         x, y = had.track(key), rerun.track(key)
         kind = PARAMETER if key in trained else POOL if is_pool(key) else BUFFER
         found[Quantity(kind, key)] = x.values, y.values, x.unit
-        for slot in x.slots.keys() & y.slots.keys():
+        for slot in [slot for slot in x.slots if slot in y.slots]:
             found[Quantity(slot, key)] = x.slots[slot], y.slots[slot], x.unit
     return found
 
@@ -86,9 +87,8 @@ def _histories(record: Record, had: Recorder, rerun: Recorder) -> dict[Quantity,
 def _apart(quantity: Quantity, had: Array, rerun: Array, unit: float, step: int) -> Apart:
     origin = had[0] if quantity.kind == PARAMETER else 0.0
     magnitude = float(np.abs(rerun[step]).mean())
-    return Apart(
-        float(np.abs(had[step] - rerun[step]).mean()), float(np.abs(had[step] - origin).mean()), unit * magnitude
-    )
+    distance = float(distances(had[step], rerun[step]).mean())
+    return Apart(distance, float(np.abs(had[step] - origin).mean()), unit * magnitude)
 
 
 def stated_settings(record: Record, known: list[Cause]) -> list[Cause]:
@@ -96,7 +96,7 @@ def stated_settings(record: Record, known: list[Cause]) -> list[Cause]:
     told = {item.finding.cause for item in known}
     found = []
     for step, (ours, theirs) in enumerate(record.numbers, 1):
-        for name in ours.keys() & theirs.keys():
+        for name in [name for name in ours if name in theirs]:
             kind = _SETTINGS.get(name.partition(".")[0])
             x, y = ours[name], theirs[name]
             if kind is None or kind in told or (kind == "lr" and "schedule" in told):

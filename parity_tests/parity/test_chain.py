@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -74,6 +76,28 @@ def test_an_infinite_allowance_moves_nothing() -> None:
     np.testing.assert_array_equal(slot.noisy, slot.chain)
 
 
+@pytest.mark.parametrize("wide", ["a", "b"])
+def test_the_wider_of_the_two_allowances_counts(wide: str) -> None:
+    narrow, allowed = _judged(2 * X + 1, 1e-6).held[0], _judged(2 * X + 1, 1e-2).held[0]
+    judged = Judged("node", "affine", "", (allowed, narrow) if wide == "a" else (narrow, allowed))
+    made = judged.slot()
+    with Chain() as chain:
+        chain.node(Runs(_node(), {}), {}, [given((X, X), X)], [made], [judged])
+    assert 5e-3 < made.rounding <= 1e-2
+
+
+def test_outputs_that_nobody_recorded_go_on_too() -> None:
+    spec = Spec("one")
+    spec.topk("best", spec.input("rows", shape=(1, 3, 4, 4)), 2, axis=1)
+    runs, judged = Runs(spec.nodes["best"], {}), _judged(X[:, :2])
+    made = [judged.slot(), Slot((X, X))]
+    with Chain() as chain:
+        chain.node(runs, {}, [given((X, X), X)], made, [judged])
+    assert len(chain.rows) == 1
+    np.testing.assert_array_equal(made[0].chain, -np.sort(-X, axis=1)[:, :2])
+    np.testing.assert_array_equal(np.take_along_axis(X, made[1].noisy, axis=1), made[0].chain)
+
+
 def test_large_values_are_moved_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     from twinzoo.parity import measure
 
@@ -119,6 +143,36 @@ def test_an_error_of_the_walk_is_not_covered(monkeypatch: pytest.MonkeyPatch) ->
         slot, judged = given((X, X), X), _judged(X)
         chain.node(lambda params, inputs: 1 / 0, {}, [slot], [judged.slot()], [judged])  # type: ignore[arg-type]
         raise KeyError
+
+
+def test_an_error_of_the_walk_ends_the_thread_and_what_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    submitted: list[Future[Any]] = []
+    begun: list[int] = []
+    entered = threading.Event()
+
+    class Kept(ThreadPoolExecutor):
+        def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+            submitted.append(super().submit(*args, **kwargs))
+            return submitted[-1]
+
+    def slow(params: Any, inputs: Any) -> Any:
+        begun.append(1)
+        entered.set()
+        until = time.monotonic() + 2
+        while not submitted[-1].cancelled() and time.monotonic() < until:
+            time.sleep(0.001)
+        return inputs
+
+    monkeypatch.setattr(module, "ThreadPoolExecutor", Kept)
+    threads = set(threading.enumerate())
+    slot, judged = given((X, X), X), _judged(X)
+    with pytest.raises(KeyError), Chain() as chain:
+        for _ in range(BEHIND):
+            chain.node(slow, {}, [slot], [judged.slot()], [judged])  # type: ignore[arg-type]
+        assert entered.wait(10)
+        raise KeyError
+    assert begun == [1]
+    assert set(threading.enumerate()) <= threads
 
 
 def test_a_value_that_the_chain_has_not_reached_cannot_be_read() -> None:

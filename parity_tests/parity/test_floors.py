@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from twinzoo.parity import verdict
 from twinzoo.parity.bounds.precision import BFLOAT16, FLOAT16, FLOAT32, HF32, TF32
+from twinzoo.parity.kernels import KernelAccuracy
 from twinzoo.parity.layers import CLEAR, Walk
+from twinzoo.parity.results import SideResult
 from twinzoo.parity.rounding import BOUNDS, FLOORS, bound
 from twinzoo.parity.runs import Runs
 from twinzoo.parity.trace import Trace
@@ -81,15 +84,19 @@ def _hill() -> tuple[Spec, dict[str, Array], Array, Array, Array]:
     return spec, state, given_, runs.bound(out, floor=True)[0], runs.bound(out)[0]
 
 
-def _row(off: Array) -> Any:
-    """The verdict where side b is off by so much."""
+def _walk(off: Array) -> Walk:
+    """The walk where side b is off by so much."""
     spec, state, x, _, _ = _hill()
     exact = evaluate(spec.nodes["fc"], {"weight": state["fc.weight"].astype(np.float64)}, (x,))[0]
     walk = Walk()
     sides = [exact.astype(np.float32), (exact + off).astype(np.float32)]
     traces = tuple(Trace("torch", state, {"y": y}, {"fc": y}) for y in sides)
     walk.model(spec, (traces[0], traces[1]), {"x": x})
-    return walk.rows[0].b
+    return walk
+
+
+def _row(off: Array) -> SideResult:
+    return _walk(off).rows[0].b
 
 
 def test_between_floor_and_bound_the_bound_decides() -> None:
@@ -100,3 +107,13 @@ def test_between_floor_and_bound_the_bound_decides() -> None:
     assert not beyond.ok and beyond.ratio == pytest.approx(2.5, rel=0.05)
     clear = _row(CLEAR / 2 * low)
     assert clear.ok and clear.ratio <= CLEAR
+
+
+def test_an_allowance_is_listed_where_the_bound_does_not_do_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that passes by its allowance where it is held against the floor may not need it within the bound."""
+    _, _, _, low, high = _hill()
+    allowed = KernelAccuracy(float(10 * high.max()), 0.0, "measured")
+    monkeypatch.setattr(verdict, "KERNELS", {("torch", "linear"): allowed})
+    for off, kernels in (((low + high) / 2, []), (2 * high, [("torch", "linear", "float32")])):
+        walk = _walk(off)
+        assert walk.rows[0].b.ok and list(walk.kernels) == kernels

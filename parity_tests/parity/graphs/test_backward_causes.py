@@ -367,3 +367,22 @@ def test_the_bounds_of_all_uses_add_up() -> None:
     total, rest = due.total(), due.total({"one"})
     assert total is not None and rest is not None
     assert total[1].tolist() == pytest.approx([7.0] * 3, rel=1e-6) and rest[1].tolist() == [4.0] * 3
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "torch.erf"])
+def test_an_output_that_only_one_side_has_accuses_no_gradient(kind: str) -> None:
+    """Every output is pulled with the numbers of its own place, which is another one behind an output more."""
+
+    def returning(extra: bool) -> Run:
+        side = Side()
+        x = side.op("square", side.input())
+        if extra:
+            mask = side.input(IMAGE + 1, "mask")
+            side.output(side.op(kind, mask) if kind == "sigmoid" else side.other(kind, IMAGE, mask))
+        side.output(side.op("tanh", x))
+        return pulled(side)
+
+    more, less = returning(True), returning(False)
+    for sides, cause in (((more, less), "missing-op"), ((less, more), "extra-op")):
+        found = compare_runs(*sides, 0.0)
+        assert {finding.cause for finding in found.findings} == {cause}

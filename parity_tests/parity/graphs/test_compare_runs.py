@@ -217,3 +217,34 @@ def test_findings_and_rows_have_the_lines_of_both_sides() -> None:
     found = report(a, b)
     assert [finding.source for finding in found.findings] == [("mine.py:1", "other.py:1")]
     assert [row.source for row in found.layers] == [("mine.py:0", "other.py:0"), ("mine.py:1", "other.py:1"), ("", "")]
+
+
+def test_an_element_type_that_many_layers_have_is_told_once() -> None:
+    b = network("tanh", "sigmoid")
+    for place in (2, 3):
+        b.values[place] = b.values[place].astype(np.float64)
+    b.outputs["0"] = b.values[3]
+    assert told(network("tanh", "sigmoid"), b) == [("tanh", "dtype")]
+
+
+def test_rows_are_in_order_of_execution() -> None:
+    """Also those of what cannot be computed, which are judged apart."""
+    side = Side()
+    x = side.op("relu", side.other("torch.strange", IMAGE, side.op("tanh", side.input()), name="strange"))
+    side.output(x)
+    assert [row.name for row in report(side, side).layers] == ["tanh", "strange", "relu", "model: 0"]
+
+
+def test_two_layers_with_the_same_fault_are_told_each() -> None:
+    def shifted(by: float) -> Side:
+        side = Side()
+        x = side.input()
+        for _ in range(2):
+            x = side.op("relu", x)
+            side.values[x] = side.values[x] + np.float32(by)
+        side.output(x)
+        return side
+
+    a, b = report(shifted(0), shifted(0)), report(shifted(0), shifted(0.5))
+    assert a.ok and [finding.layer for finding in b.findings] == ["relu", "relu"]
+    assert len({(finding.cause, finding.fix) for finding in b.findings}) == 1

@@ -12,12 +12,15 @@ from parity_tests.parity.graphs.made import BIAS, IMAGE, KERNEL, Array, Side, co
 from parity_tests.parity.graphs.passes import Plant, compiled, pulled
 from parity_tests.parity.test_gradients import network as spec_of
 from parity_tests.parity.test_gradients import side as passes
+from twinzoo.converters.layers import Layer, Tensor
 from twinzoo.parity.gradient_drift import gradient_drift
 from twinzoo.parity.gradients import Backward
 from twinzoo.parity.graphs.compare import compare_runs
+from twinzoo.parity.graphs.computed import Made
+from twinzoo.parity.graphs.norms import gradients_of
 from twinzoo.parity.graphs.pairs import pair
 from twinzoo.parity.graphs.run import Run
-from twinzoo.parity.graphs.whole import whole_gradients
+from twinzoo.parity.graphs.whole import whole_gradients, whole_notes
 from twinzoo.parity.pulling import passed
 from twinzoo.parity.results import LayerResult
 from twinzoo.zoo.spec import Spec
@@ -129,6 +132,23 @@ def test_what_is_absent_in_the_plain_run_may_be_zero_in_the_compiled_one() -> No
     assert [name for name, _ in told(run, without(both))] == ["model: conv"]
 
 
+def test_inputs_that_only_one_side_has() -> None:
+    def masked(extra: bool) -> Run:
+        side = Side()
+        if extra:
+            side.output(side.op("square", side.op("sigmoid", side.input(IMAGE + 1, "mask"))))
+        side.output(side.op("tanh", convolution(side, side.input(), "conv", KERNEL[:3], BIAS[:3])))
+        return pulled(side)
+
+    for a, b, names in (
+        (compiled(masked(True)), masked(False), ["n0", "n4"]),
+        (masked(False), compiled(masked(True)), ["n0"]),  # the other has no place on side a
+    ):
+        found, findings = whole_gradients(pair(a, b), {})
+        told = [row.name.removeprefix("model: ") for row in found if row.quantity == "gradient"]
+        assert told == names and not findings
+
+
 def test_inputs_inside_tuples_have_none_in_a_compiled_run() -> None:
     run = compiled(plain())
     operations = (replace(run.graph.operations[0], name="batch.0"), *run.graph.operations[1:])
@@ -141,7 +161,9 @@ def test_runs_that_draw_are_not_held_against_each_other() -> None:
     operations = list(run.graph.operations)
     operations[2] = replace(operations[2], kind="dropout", attrs={"p": 0.0})
     drawn = replace(run, graph=replace(run.graph, operations=tuple(operations)))
-    assert whole_gradients(pair(plain(), drawn), {}) == ([], [])
+    paired = pair(plain(), drawn)
+    assert whole_gradients(paired, {}) == ([], []) and len(whole_notes(paired)) == 1
+    assert whole_notes(pair(plain(), run)) == whole_notes(pair(plain(), replace(drawn, whole=None))) == []
 
 
 def test_drift_is_what_rounding_makes_of_each_gradient() -> None:
@@ -202,3 +224,63 @@ def test_drift_is_of_every_bound_on_the_way(exact: bool) -> None:
     side = Backward("fake", {}, values, {"y": pull, "z": gradient, "x": gradient}, {"y": (pull,)})
     drift = gradient_drift(spec, side, values, set(), {})["x"]
     assert 0.8 * allowed.max() < drift <= allowed.max()
+
+
+def normed(path: str = "conv") -> Run:
+    """A convolution whose weight is g v / |v|, with the gradients of g and v beside that of the weight."""
+    size = np.sqrt((KERNEL**2).sum((1, 2, 3), keepdims=True))
+    tensors = {"g": size, "v": 2 * KERNEL}
+    side = Side()
+    side.output(side.op("tanh", convolution(side, side.input(), path)))
+    run = pulled(side)
+    roles = {f"weight_{part}": Tensor(f"{path}.{part}", f"weight_{part}", x.shape) for part, x in tensors.items()}
+    made = Made(f"{path}.weight", "weight", Layer(path, roles, "conv2d"), tuple(f"{path}.{part}" for part in "gv"))
+    state = {**run.state, **{f"{path}.{part}": x for part, x in tensors.items()}}
+    found = gradients_of(made, state, run.gradients.parameters[made.key])
+    of_parts = {key: gradient.astype(np.float32) for key, (gradient, _) in found.items()}
+    gradients = replace(run.gradients, parameters={**run.gradients.parameters, **of_parts})
+    return replace(run, state=state, gradients=gradients, made={1: (made,)})
+
+
+PARTS = ["gradient of weight_g", "gradient of weight_v"]
+
+
+def test_of_a_computed_weight_what_it_is_computed_from_is_held() -> None:
+    run = normed()
+    for sides in ((compiled(run), run), (run, compiled(run))):
+        found, findings = whole_gradients(pair(*sides), {})
+        assert not findings and [row.quantity for row in found] == ["gradient", "gradient of bias", *PARTS]
+        for row, key in zip(found[2:], ("conv.g", "conv.v"), strict=True):
+            largest = float(np.abs(run.gradients.parameters[key]).max())
+            assert row.max_abs == 0 and row.rounding < 1e-4 * largest
+    moved = {"n1": run.values[1] * np.float32(1.01)}
+    shaken = whole_gradients(pair(run, compiled(run)), moved)[0]
+    assert all(new.rounding > 30 * old.rounding for new, old in zip(shaken[2:], found[2:], strict=True))
+    assert all(new.rounding < np.abs(run.gradients.parameters["conv.g"]).max() for new in shaken[2:])
+
+
+@pytest.mark.parametrize("part", ["g", "v"])
+def test_a_compiled_gradient_of_a_computed_weight_that_differs(part: str) -> None:
+    run, wrong = normed(), compiled(normed("other"), {f"other.{part}": lambda g: g * np.float32(1.001)})
+    found, findings = whole_gradients(pair(run, wrong), {})
+    assert [row.quantity for row in found if not row.ok] == [f"gradient of weight_{part}"]
+    ((layer, evidence),) = ((finding.layer, finding.evidence) for finding in findings)
+    assert layer == "model: conv ~ other" and f"another gradient of weight_{part}" in evidence
+    assert not whole_gradients(pair(run, forgotten(compiled(run), f"conv.{part}")), {})[0][-1 if part == "v" else 2].ok
+
+
+def test_a_weight_that_is_computed_in_another_way_has_no_such_rows() -> None:
+    run = normed()
+    (made,) = run.made[1]
+    roles = {"weight_scale": made.layer.tensors["weight_g"], "weight_raw": made.layer.tensors["weight_v"]}
+    other = replace(made, layer=Layer("conv", roles, "conv2d"))
+    found, _ = whole_gradients(pair(run, compiled(replace(run, made={1: (other,)}))), {})
+    assert [row.quantity for row in found] == ["gradient", "gradient of bias"]
+
+
+def test_a_computed_weight_to_which_nothing_came_back_has_no_such_rows() -> None:
+    run = normed()
+    kept = {key: gradient for key, gradient in run.gradients.parameters.items() if key != "conv.weight"}
+    bare = compiled(replace(run, gradients=replace(run.gradients, parameters=kept)))
+    found, findings = whole_gradients(pair(run, bare), {})
+    assert [row.quantity for row in found] == ["gradient", "gradient of bias"] and not findings

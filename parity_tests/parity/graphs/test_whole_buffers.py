@@ -130,6 +130,15 @@ def test_what_values_are_moved_by_counts_twice() -> None:
     shaken = whole_buffers(paired, {node.inputs[0].ref: x + np.float32(1)})[0]
     assert shaken[0].rounding - still[0].rounding == pytest.approx(2 * 0.1 * 0.9, rel=1e-3)
     assert shaken[1].rounding == pytest.approx(still[1].rounding, rel=0.2)
+    further = whole_buffers(paired, {node.inputs[0].ref + ":1": x + np.float32(1)})[0]  # the second output of a top-k
+    assert [row.rounding for row in further] == [row.rounding for row in still]
+
+
+def test_a_tensor_that_no_operation_has_is_told_by_its_whole_key() -> None:
+    run = stepped()
+    run = replace(run, after={**run.after, "ema.scale": np.ones(2)}, state={**run.state, "ema.scale": np.zeros(2)})
+    quantities = [row.quantity for row in rows(run, compiled(run)) if row.name == "model: 0"]
+    assert quantities == ["buffer seen", "buffer scale", "buffer ema.scale"]
 
 
 def test_each_side_moves_by_its_own_momentum() -> None:

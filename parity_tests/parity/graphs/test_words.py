@@ -28,6 +28,33 @@ from twinzoo.parity.graphs.words import called, written
         ("var", "correction", 0, "torch.var(correction=0)", "ops.var(ddof=0)"),
         ("affine", "scale", 0.5, "x * 0.5", "x * 0.5"),
         ("affine", "shift", 0.5, "x + 0.5", "x + 0.5"),
+        ("conv1d", "padding", 2, "torch.nn.Conv1d(padding=2)", "nn.Conv1d(pad_mode='pad', padding=2)"),
+        (
+            "pad2d",
+            "padding",
+            (1, 1, 1, 1),
+            "torch.nn.functional.pad(padding=(1, 1, 1, 1))",
+            "ops.pad(padding=(1, 1, 1, 1))",
+        ),
+        (
+            "conv_transpose2d",
+            "stride",
+            (2, 2),
+            "torch.nn.ConvTranspose2d(stride=(2, 2))",
+            "nn.Conv2dTranspose(stride=(2, 2))",
+        ),
+        (
+            "interpolate",
+            "mode",
+            "bilinear",
+            "torch.nn.functional.interpolate(mode='bilinear')",
+            "ops.interpolate(mode='bilinear')",
+        ),
+        ("instance_norm", "momentum", 0.1, "torch.nn.InstanceNorm2d(momentum=0.1)", "nn.InstanceNorm2d(momentum=0.1)"),
+        ("softmax", "axis", None, "torch.softmax(dim=None)", "ops.softmax(axis=None)"),
+        ("upsample", "scale", 2.0, "torch.upsample(scale_factor=2.0)", "ops.upsample(scale_factor=2.0)"),
+        ("gelu", "inplace", True, "torch.nn.GELU(inplace=True)", "nn.GELU(inplace=True)"),
+        ("fill", "mode", "zero", "torch.fill(mode='zero')", "ops.fill(mode='zero')"),
     ],
 )
 def test_an_argument(kind: str, name: str, value: Any, torch: str, mindspore: str) -> None:
@@ -53,6 +80,8 @@ def test_statistics() -> None:
     assert by_batch == "model.train(True), and torch.nn.BatchNorm2d(track_running_stats=False)"
     running = written("mindspore", "batch_norm", "mindspore.batch_statistics", None)
     assert running == "model.set_train(False), and nn.BatchNorm2d(use_batch_statistics=None)"
+    both = written("mindspore", "batch_norm", "mindspore.batch_statistics", True)
+    assert both == "model.set_train(True), and nn.BatchNorm2d(use_batch_statistics=True)"
 
 
 def test_every_class_and_argument_exists() -> None:

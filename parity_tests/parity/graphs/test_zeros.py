@@ -147,6 +147,21 @@ def test_without_zeros_gradients_or_training_there_is_nothing_to_see() -> None:
         assert [side.ratio == 0 for side in (row.a, row.b)] == [side is nothing for side in sides]
 
 
+def test_what_is_not_known_is_not_judged() -> None:
+    """What nothing comes back to, and the further outputs of an operation, whose gradients are not recorded."""
+    run, wrong = thinned(), thinned(scaled(0.5))
+    for absent in (0, 1, 2):
+        kept = {place: gradient for place, gradient in wrong.gradients.values.items() if place != absent}
+        found, _ = zero_gradients(pair(*[replace(wrong, gradients=Gradients(kept))] * 2))
+        assert len(found) == (absent == 0)
+    operations = list(wrong.graph.operations)
+    operations[1:3] = [replace(operations[1], kind="torch.split"), replace(operations[2], operands=((1, 1),))]
+    other = replace(wrong, graph=replace(wrong.graph, operations=tuple(operations)))
+    assert zero_gradients(pair(other, other)) == ([], [])
+    silent = {place: gradient * 0 for place, gradient in run.gradients.values.items()}
+    assert zero_gradients(pair(*[replace(run, gradients=Gradients(silent))] * 2)) == ([], [])
+
+
 def test_where_all_is_dropped_nothing_comes_back() -> None:
     ((_, cause, evidence),) = told(thinned(p=1.0), thinned(lambda back, mask: back + 1, p=1.0))
     assert cause == "dropout" and "3,200 of 3,200 gradients are neither" in evidence

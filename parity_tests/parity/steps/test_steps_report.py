@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import twinzoo as tz
 from parity_tests.parity.steps.numpy_run import Loading, Run, batches
+from twinzoo.parity.results import Finding
 from twinzoo.parity.steps.compare import compare_steps
 from twinzoo.parity.steps.deviation import LOSS, PARAMETER, Apart, Quantity
 from twinzoo.parity.steps.judge import FACTOR, Judge
-from twinzoo.parity.steps.report import StepsReport
+from twinzoo.parity.steps.report import Divergence, StepRow, StepsReport
+from twinzoo.parity.steps.text import ratio
+
+NAN = float("nan")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +49,94 @@ def test_the_text_has_findings_fixes_and_steps_and_fits(clean: StepsReport, brok
     assert re.search(r"^x +1 ", text, re.MULTILINE) and re.search(r"^x +5 ", text, re.MULTILINE)
     assert "more steps are not shown" in str(clean) and re.search(r"^ +40 ", str(clean), re.MULTILINE)
     assert max(map(len, str(clean).splitlines())) <= 120
+
+
+def row(step: int, loss: float, buffer: float = NAN) -> StepRow:
+    """A step with three losses, whose parameters were not judged."""
+    losses = {"l1": 0.25 * step, "gan": 1.0, "third": 2.0}
+    ratios = {"loss": loss, "parameter": NAN, "buffer": buffer, "optimizer": 0.0}
+    return StepRow(step, losses, {**losses, "gan": 1.5}, {}, {}, ratios, {})
+
+
+def made(rows: list[StepRow], **what: Any) -> StepsReport:
+    """A report of three tensors, with nothing to say but what is given."""
+    plain: dict[str, Any] = {"envelope": "", "first_divergence": None, "findings": [], "notes": [], "tensors": 3}
+    return StepsReport(**{"a": "mine", "b": "yours", "steps": rows, "seconds": 0.0, **plain, **what})
+
+
+FOUND = Finding("last.bias", "lr", "evidence", "fix it", ("a.py:1", "b.py:2"))
+DIFFERS = {"envelope": "4 restarts of a", "findings": [FOUND, FOUND], "notes": ["a note"]}
+
+
+def test_the_whole_text() -> None:
+    report = made([row(1, 0.5), row(2, 250.0, 1e6)], first_divergence=Divergence(2, "loss", "l1"), **DIFFERS)
+    assert str(report).splitlines() == [
+        "2 steps differ: first at step 2, loss (l1): lr",
+        "  a: mine",
+        "  b: yours",
+        "  held against 4 restarts of a",
+        "  note: a note",
+        "",
+        "last.bias: lr: evidence",
+        "  fix: fix it",
+        "last.bias: lr: evidence",
+        "  fix: fix it",
+        "",
+        "   step  l1 a  l1 b  gan a  gan b  loss/  parameter/  buffer/  optimizer/",
+        "-  ----  ----  ----  -----  -----  -----  ----------  -------  ----------",
+        "      1  0.25  0.25      1    1.5   0.50           -        -        0.00",
+        "x     2   0.5   0.5      1    1.5    250           -  1.0e+06        0.00",
+        "name/: the largest distance of these over what rounding explains; above 1 it does not",
+    ]
+    assert str(made([row(1, 0.5)])).splitlines()[:4] == [
+        "1 step agree, losses and 3 tensors: at most 0.5 of what rounding explains",
+        "  a: mine",
+        "  b: yours",
+        "",
+    ]
+
+
+def test_a_verdict_without_a_step_a_tensor_or_a_first_difference() -> None:
+    assert str(made([])).splitlines()[0] == "nothing was compared: 0 steps, 3 tensors"
+    assert str(made([row(1, 0.5)], tensors=0)).splitlines()[0] == "nothing was compared: 1 step, 0 tensors"
+    blind = made([row(1, NAN), row(2, 0.5)])  # the losses of the first step were not judged
+    assert str(blind).splitlines()[0].startswith("2 steps agree, losses and 3 tensors: at most 0.5 of")
+    alone = made([row(1, 0.5)], findings=[FOUND, replace(FOUND, cause="betas")])
+    assert str(alone).splitlines()[0] == "1 step differ: last.bias: lr: evidence"
+    start = made([row(1, 2.0)], first_divergence=Divergence(0, "start", "last.bias"), findings=[FOUND])
+    assert str(start).splitlines()[0] == "1 step differ: first before the first step (last.bias): lr"
+
+
+def test_a_report_is_ok_where_something_was_compared_and_nothing_found() -> None:
+    assert made([row(1, 1.0)]).ok and made([row(1, 0.5)], tensors=1).ok
+    assert not made([]).ok and not made([row(1, 0.5)], tensors=0).ok
+    assert not made([row(1, 0.5)], findings=[FOUND]).ok
+    assert not made([row(1, 0.5), row(2, 1.01)]).ok
+
+
+def test_ratios_have_as_many_digits_as_they_need() -> None:
+    values = (NAN, 0.0, 99.991, 100.0, 999_999.0, 1e6, float("inf"))
+    assert [ratio(value) for value in values] == ["-", "0.00", "99.99", "100", "999,999", "1.0e+06", "inf"]
+
+
+def test_hidden_steps_are_counted_and_the_middle_of_a_clean_run_is_hidden() -> None:
+    lines = str(made([row(step, 0.5) for step in range(1, 26)])).splitlines()
+    assert lines[-1] == "9 more steps are not shown"
+    assert [line.split()[0] for line in lines[6:-2]] == [str(step) for step in [*range(1, 9), *range(18, 26)]]
+    assert "not shown" not in str(made([row(step, 0.5) for step in range(1, 25)]))
+
+
+def test_a_report_that_was_read_is_the_one_that_was_written(tmp_path: Path) -> None:
+    ratios = dict.fromkeys(("loss", "parameter", "buffer", "optimizer"), float("inf"))
+    report = made([replace(row(1, 2.0), ratios=ratios)], first_divergence=Divergence(1, "loss", "l1"), **DIFFERS)
+    for given in (report, made([replace(row(1, 2.0), ratios=ratios)])):
+        given.to_json(tmp_path / "r.json")
+        assert StepsReport.from_json(tmp_path / "r.json") == given
+    text = (tmp_path / "r.json").read_text()
+    assert text.endswith("}\n") and '"loss": "inf"' in text
+    (tmp_path / "r.json").write_text(text.replace('"twinzoo_steps": 1', '"twinzoo_steps": 2'))
+    with pytest.raises(tz.ParityError, match="twinzoo_steps must be 1"):
+        StepsReport.from_json(tmp_path / "r.json")
 
 
 def test_json_round_trip(clean: StepsReport, broken: StepsReport, tmp_path: Path) -> None:
