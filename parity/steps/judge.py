@@ -77,7 +77,7 @@ class Judge:
         for quantity, found in apart.items():
             if found.size > 0:
                 shares.setdefault(quantity.kind, []).append(self._reached.get(quantity, 0.0) / found.size)
-        usual = {kind: median(found) for kind, found in shares.items()}
+        usual = {kind: _usual(found) for kind, found in shares.items()}
         distances = {kind: self._usual_distance(kind, apart) for kind in usual}
         allowed = {}
         for quantity, found in apart.items():
@@ -113,6 +113,11 @@ class Judge:
         if moved and (usual := median(moved)) <= 1:
             ratios |= {quantity: min(ratio, usual) for quantity, ratio in ratios.items() if quantity.kind == PARAMETER}
         return ratios, allowed
+
+
+def _usual(shares: list[float]) -> float:
+    """The median of distances over sizes; of two the less, where the other's quantity is rounding alone."""
+    return min(shares) if len(shares) == 2 and _REST * max(shares) >= 1 else median(shares)
 
 
 def over(distance: float, allowed: float) -> float:

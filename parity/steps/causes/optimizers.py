@@ -131,23 +131,26 @@ def rates(what: Explained, side: int) -> list[float]:
 
 def _rates(what: Explained) -> tuple[object, ...]:
     """What makes two parameters have the same difference in learning rates."""
-    if _still(what, 1):
-        return ("still",)
+    if (side := _still(what)) is not None:
+        return ("still", side)
     proportion = what.proportion
     return ("schedule", _shift(what)) if proportion is None else ("lr", float(f"{proportion:.3g}"))
 
 
-def _still(what: Explained, side: int) -> bool:
-    """Whether this side never moves the parameter."""
-    return not what.tracks[side].moves.any()
+def _still(what: Explained) -> int | None:
+    """The side that never moves the parameter."""
+    return next((side for side in (0, 1) if not what.tracks[side].moves.any()), None)
 
 
 def _rate(what: Explained, key: str) -> _Found:
     step = what.apart[0]
     ours, theirs = rates(what, 0), rates(what, 1)
-    if _still(what, 1):
-        evidence = f"a moves {key} at a learning rate of {ours[step]:g}; b never changes it, though its moments change"
-        return _Found(step + 1, "optimizer", "grad-missing", evidence, "give this parameter to b's optimizer")
+    if (side := _still(what)) is not None:
+        never, moves, rate = "ab"[side], "ba"[side], (theirs, ours)[side][step]
+        evidence = (
+            f"{moves} moves {key} at a learning rate of {rate:g}; {never} never changes it, though its moments change"
+        )
+        return _Found(step + 1, "optimizer", "grad-missing", evidence, f"give this parameter to {never}'s optimizer")
     reproduced = f"reproduced to {float(what.fits[1].ratio.max()):.2g} of rounding"
     if what.proportion is not None:
         evidence = (

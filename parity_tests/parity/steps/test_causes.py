@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from parity_tests.parity.steps.numpy_run import Run, batches
 from twinzoo.parity.steps.causes.cause import short, sizes
 from twinzoo.parity.steps.causes.gradients import Gradient, gradient_causes
+from twinzoo.parity.steps.compare import compare_steps
 from twinzoo.parity.steps.identify import NONE, Explained
 from twinzoo.parity.steps.rules import Rule, fit
 from twinzoo.parity.steps.tracks import Track
@@ -79,3 +81,18 @@ def test_numbers_are_written_as_short_as_they_are_known() -> None:
     assert short(0.00019999998, 0.000199999, 0.000200001) == 2e-4
     assert short(0.0123456, 0.012340, 0.012349) == 0.012346
     assert short(1.0, 2.0, 3.0) == 1.0
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_a_parameter_that_either_side_never_moves_is_told_as_that(side: str) -> None:
+    sides = [Run(frozen=("first.bias",) if label == side else ()) for label in "ab"]
+    causes = {finding.cause: finding for finding in compare_steps(sides[0], sides[1], batches(4)).findings}
+    assert "schedule" not in causes and f"{side} never changes it" in causes["grad-missing"].evidence
+
+
+def test_a_run_that_becomes_no_number_in_the_same_step_repeats_itself() -> None:
+    def run() -> Run:
+        return Run(rate=lambda step: np.nan if step == 3 else 1.0)
+
+    report = compare_steps(run, run, batches(4))
+    assert "nondeterminism" not in {finding.cause for finding in report.findings}, str(report)
