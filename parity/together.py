@@ -17,11 +17,13 @@ LARGE = 2**15
 
 
 def together(elements: int, *calls: Callable[[], T]) -> list[T]:
-    """What each call returns; threads of their own run them where the arrays have many elements."""
-    if elements < LARGE:
+    """What each call returns; where the arrays have many elements, all but the first run in threads of their own."""
+    if elements < LARGE or len(calls) < 2:
         return [call() for call in calls]
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return [made.result() for made in [pool.submit(as_here(call)) for call in calls]]
+    first, *rest = calls
+    with ThreadPoolExecutor(len(rest)) as pool:
+        others = [pool.submit(as_here(call)) for call in rest]
+        return [first(), *(other.result() for other in others)]
 
 
 def as_here(call: Callable[[], T]) -> Callable[[], T]:

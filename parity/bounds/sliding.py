@@ -16,7 +16,7 @@ import numpy as np
 from twinzoo.parity.bounds.precision import FLOAT32, Precision
 from twinzoo.parity.bounds.sums import BLOCKS, TINY, Array, Walk, blocks, product_bound, repeated, scaled
 from twinzoo.parity.together import together
-from twinzoo.ports.reference.convolution import convolve
+from twinzoo.ports.reference.convolution import convolve, convolve_transposed
 
 FINE = 16
 """The largest number of kernel places that are followed one by one; of a larger kernel its rows are."""
@@ -39,6 +39,19 @@ class Sliding:
         """The convolutions that it comes down to."""
         attributes = zip(self.kernel, self.size, self.stride, self.padding, self.dilation, strict=True)
         yield from product(*((_phases if self.transposed else _whole)(*axis) for axis in attributes))
+
+    def squares(self, x: Array, weight: Array, groups: int) -> tuple[Array, Array]:
+        """The sum of the squares of the products, (N, O, H', W'), and their number, (1, 1, H', W')."""
+        ones = np.ones((1, 1, *x.shape[2:]), x.dtype), np.ones((1, 1, *self.kernel), x.dtype)
+        count = self._applied(*ones, 1) * (weight.shape[0] // groups if self.transposed else weight.shape[1])
+        return self._applied(x * x, weight * weight, groups) + TINY * count, count  # they may underflow
+
+    def _applied(self, x: Array, weight: Array, groups: int) -> Array:
+        if not self.transposed:
+            return convolve(x, weight, self.stride, self.padding, self.dilation, groups)
+        axes = zip(x.shape[2:], self.kernel, self.size, self.stride, self.padding, self.dilation, strict=True)
+        height, width = (size - (s - 1) * t - d * (k - 1) - 1 + 2 * p for s, k, size, t, p, d in axes)
+        return convolve_transposed(x, weight, self.stride, self.padding, self.dilation, groups, (height, width))
 
 
 @dataclass(frozen=True)
@@ -196,17 +209,22 @@ def sliding_bound(
     (small, x_scale), (light, w_scale) = together(x.size + weight.size, lambda: scaled(x), lambda: scaled(weight))
     scale = (x_scale * w_scale).item()
     shift = 0.0 if bias is None else bias.reshape(-1, 1, 1) / scale
-    pieces = r.factors > 0 and (repeated(small) or repeated(light))
-    bound, counts = np.zeros(out.shape), np.zeros(out.shape[2:])
+    given = out / scale
+    if followed:
+        pieces = r.factors > 0 and (repeated(small) or repeated(light))
+        bound, counts = np.zeros(out.shape), np.zeros(out.shape[2:])
 
-    def fill(axes: tuple[_Axis, _Axis]) -> None:
-        phase = Convolution.of(axes, small, light, groups, how.transposed)
-        here = (..., axes[0].outputs, axes[1].outputs)
-        walks, (own, count), given = phase.walks(pieces) if followed else [], phase.squares(), out[here] / scale
-        bound[here] = product_bound(walks, given - shift, own, count, shift, given, r)
-        counts[here] = count[0, 0]
+        def fill(axes: tuple[_Axis, _Axis]) -> None:
+            phase = Convolution.of(axes, small, light, groups, how.transposed)
+            here = (..., axes[0].outputs, axes[1].outputs)
+            own, count = phase.squares()
+            bound[here] = product_bound(phase.walks(pieces), given[here] - shift, own, count, shift, given[here], r)
+            counts[here] = count[0, 0]
 
-    together(x.size + weight.size, *(partial(fill, axes) for axes in how.phases()))
+        together(x.size + weight.size, *(partial(fill, axes) for axes in how.phases()))
+    else:
+        own, counts = how.squares(small, light, groups)
+        bound = product_bound([], given - shift, own, counts, shift, given, r)
     bound *= scale
     bound += TINY * (1 + counts) * (1 + x_scale.item() + w_scale.item())
     return bound

@@ -27,7 +27,7 @@ Array = NDArray[Any]
 SHAPES: dict[str, tuple[list[tuple[int, ...]], dict[str, Any]]] = {
     "conv1d": ([(1, 6, 20)], {"channels": 4, "kernel": 5, "padding": 2}),
     "conv2d": ([(1, 6, 9, 8)], {"channels": 4, "kernel": 3, "stride": 2, "padding": 1, "groups": 2}),
-    "conv_transpose2d": ([(1, 6, 5, 6)], {"channels": 4, "kernel": 4, "stride": 2, "padding": 1, "groups": 2}),
+    "conv_transpose2d": ([(1, 6, 5, 6)], {"channels": 4, "kernel": 3, "stride": 2, "output_padding": 1, "groups": 2}),
     "blur2d": ([(1, 3, 9, 9)], {"taps": (1, 2, 1)}),
     "blur_transpose2d": ([(1, 3, 5, 5)], {"taps": (1, 2, 1)}),
     "linear": ([(3, 40)], {"features": 5}),
