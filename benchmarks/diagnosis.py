@@ -24,11 +24,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain, product
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("GLOG_v", "3")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
+from numpy.typing import NDArray
 
 import twinzoo as tz
 from parity_tests.parity.steps.test_planted import PLANTED, planted_steps
@@ -40,6 +42,7 @@ from parity_tests.planted.plan import weights
 from parity_tests.planted.test_backward import IMAGE as PICTURES
 from parity_tests.planted.test_backward import other
 from twinzoo.parity.check import small_inputs
+from twinzoo.ports.mindspore.modes import graph_mode
 from twinzoo.zoo import registry
 
 ENOUGH = 0.95
@@ -127,15 +130,26 @@ def _clean_pairs(seeds: int, frameworks: list[str]) -> Iterator[tuple[str, bool]
 
 
 def _clean_zoo(seeds: int, frameworks: list[str]) -> Iterator[tuple[str, bool]]:
-    """Every model of the zoo at its small size, as a stranger's, in eval and in training mode with all gradients."""
+    """Every model of the zoo at its small size, as a stranger's, in training mode with all gradients and inputs of
+    several sizes; once in MindSpore's graph mode too, compiled beside plain."""
     tz.models()
     for entry, seed in product(registry.MODELS.values(), range(seeds)):
         spec = registry.spec(entry.name, **entry.small)
-        right = tz.build(spec, "torch", seed=seed)
-        inputs = tuple(small_inputs(spec, seed).values())
+        right, scale = tz.build(spec, "torch", seed=seed), SCALES[(seed + 1) % len(SCALES)]
+        inputs = tuple(_of_size(x, scale) for x in small_inputs(spec, seed).values())
         for framework in frameworks:
             twin = tz.build(spec, framework, seed=seed)
-            yield f"{entry.name} {framework} {seed}", tz.compare(right, twin, inputs, grad=True, train=True).ok
+            name = f"{entry.name} {framework} {seed} x {scale:g}"
+            yield name, tz.compare(right, twin, inputs, grad=True, train=True).ok
+        if seed == 0 and "mindspore" in frameworks:
+            with graph_mode():
+                twin = tz.build(spec, "mindspore", seed=seed)
+                yield f"{entry.name} in graph mode", tz.compare(right, twin, inputs, train=True).ok
+
+
+def _of_size(x: NDArray[Any], scale: float) -> NDArray[Any]:
+    """Numbers times a scale; indices as they are."""
+    return x * np.float32(scale) if x.dtype.kind == "f" else x
 
 
 def calibrated(seeds: range, frameworks: list[str], draw: Callable[..., Trial]) -> tuple[bool, object]:
