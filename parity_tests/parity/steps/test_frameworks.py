@@ -13,6 +13,8 @@ pytest.importorskip("mindspore")
 from parity_tests.parity.steps.frameworks import MindSpore, Torch, images
 from twinzoo.parity.steps.compare import compare_steps
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_exact_adam_agrees_for_ten_steps(seed: int) -> None:

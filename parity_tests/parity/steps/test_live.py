@@ -24,6 +24,8 @@ from twinzoo.ports.mindspore.runtime import prepare
 from twinzoo.zoo.errors import ParityError
 from twinzoo.zoo.steps.optimizer import Optimizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 prepare()  # before MindSpore computes anything: kernels of tests that come later depend on it
 
 IMAGE = np.random.default_rng(0).uniform(-1, 1, (2, 3, 8, 8)).astype(np.float32)

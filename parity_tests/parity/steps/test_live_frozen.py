@@ -11,6 +11,8 @@ import twinzoo as tz
 from twinzoo.parity.steps.live import live_steps
 
 torch = pytest.importorskip("torch")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 IMAGE = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
 
 

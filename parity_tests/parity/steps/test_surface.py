@@ -17,6 +17,8 @@ from twinzoo.ports.mindspore.steps import MindSporeStepper
 from twinzoo.zoo.steps.serial import step_from_json, step_hash
 from twinzoo.zoo.text import step_from_text
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = "pix2pix,width=2,depth=4,layers=1"
 
 
