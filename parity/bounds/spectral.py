@@ -27,7 +27,7 @@ class Estimate:
     Attributes:
         u, v, sigma: the float64 ones.
         u_off, v_off: how far those of the kernel may be off; zeros in eval mode, where they are given.
-        relative: how far its sigma may be off, as a share of it.
+        relative: how far its sigma may be off, as a share of it; infinite where that is 0.
     """
 
     u: Array
@@ -65,7 +65,8 @@ def estimate(op: str, a: Attrs, p: Params, *, train: bool, r: Precision = FLOAT3
     if train:
         own = _product_off(matrix.T, u, u @ matrix, r) / max(float(np.linalg.norm(u @ matrix)), a["eps"])
         absolute = absolute + 2 * together(np.abs(product) * u_off) + together(np.abs(u @ matrix) * own)
-    return Estimate(u, v, sigma, u_off, v_off, relative + float(absolute) / abs(sigma))
+    share = float(absolute) / abs(sigma) if sigma else float("inf")
+    return Estimate(u, v, sigma, u_off, v_off, relative + share)
 
 
 def _product_off(matrix: Array, vector: Array, product: Array, r: Precision) -> Array:

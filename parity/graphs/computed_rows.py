@@ -78,8 +78,8 @@ def _wanted(run: Run, made: Made) -> Bounded | None:
     if _calls(run, made)[-1].key == made.key or not _moves(made):
         return weight_of(made, shape, _after(run))
     passed = moves(made, run.state, len(_calls(run, made)), u_first=_history(run, made).order != "v first")
-    found = [weight_after(made, shape, run.state, moved) for moved in passed]
-    return min(found, key=lambda wanted: _held(run.state[made.key], wanted).ratio)
+    found = [wanted for moved in passed if (wanted := weight_after(made, shape, run.state, moved)) is not None]
+    return min(found, key=lambda wanted: _held(run.state[made.key], wanted).ratio, default=None)
 
 
 def _held(weight: Array, wanted: Bounded | None) -> SideResult:

@@ -123,11 +123,14 @@ def gain(made: Made, state: Mapping[str, Array]) -> float:
     return float(np.linalg.norm(params["weight_orig"]) / max(abs(sigma), _EPS))
 
 
-def weight_after(made: Made, shape: tuple[int, ...], before: Mapping[str, Array], moved: dict[str, Bounded]) -> Bounded:
-    """The weight of a spectral norm with u and v as they are after some steps."""
+def weight_after(
+    made: Made, shape: tuple[int, ...], before: Mapping[str, Array], moved: Mapping[str, Bounded]
+) -> Bounded | None:
+    """The weight of a spectral norm with u and v as they are after some steps; None where the values forbid it."""
     state = at(before, moved)
     found = weight_of(made, shape, state)
-    assert found is not None
+    if found is None:
+        return None
     weight, off = found
     return weight, off + np.abs(weight) * gain(made, state) * _length(moved)
 

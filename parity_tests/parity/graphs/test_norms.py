@@ -225,6 +225,14 @@ def test_a_norm_that_moves_in_one_of_two_calls_is_no_wrong_norm() -> None:
     assert finding.evidence == "u and v of side a: u first, twice; of side b: u first, once"
 
 
+def test_a_norm_of_zeros_that_moves_twice_is_no_crash() -> None:
+    a, b = Still(False), Still(False)
+    for model in (a, b):
+        nn.init.zeros_(model.layer.parametrizations.weight.original)
+    for mode in MODES:
+        assert compare(a, b, IMAGE, **mode).layers
+
+
 def test_a_record_keeps_how_weights_were_made(tmp_path: Path) -> None:
     a, b = pair("square")
     for name, model in (("a", a), ("b", b)):
